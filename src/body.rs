@@ -1,0 +1,1 @@
+//! The bodies that travel through the stack.

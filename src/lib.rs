@@ -1,0 +1,50 @@
+//! bearerd: an authenticating reverse proxy. Plain requests in, requests with the right upstream token out.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! listener -> connection -> stack:
+//!   AccessLog          sees everything, also our own errors; one line when the body ends
+//!   RecordMetrics      counts, latency, in flight
+//!   Respond            the only place where an error becomes a response
+//!   Admit              head, Host and browser checks           http::Request -> Admitted
+//!   Authenticate       who calls                               Admitted      -> Authenticated
+//!   MatchRoute         which route; may this caller use it     Authenticated -> Routed
+//!   RetryRejected      replays at most once                    Routed (re-enters everything below)
+//!   AttachCredential   leases the credential, waits if it must Routed        -> Credentialed
+//!   Inject             strips what the client sent, adds ours  Credentialed  -> Outbound
+//!   Forward            pool, deadlines, streaming              Outbound      -> http::Response
+//! ```
+//!
+//! Each stage outputs a type that only its file can make, so stages in a wrong order do not compile.
+//! `stack.rs` is the path on one screen.
+//!
+//! # Who may import whom
+//!
+//! A module imports only from rows above its own and from its own folder; `tests/it/architecture.rs`
+//! reads this table and checks every `use crate::`.
+//!
+//! ```text
+//! 0 secret clock body
+//! 1 config
+//! 2 telemetry
+//! 3 credentials injectors callers upstream
+//! 4 routes
+//! 5 layers
+//! 6 compile stack
+//! 7 app
+//! 8 server admin
+//! 9 cli
+//! ```
+
+pub mod body;
+pub mod callers;
+pub mod clock;
+pub mod config;
+pub mod credentials;
+pub mod injectors;
+pub mod layers;
+pub mod routes;
+pub mod secret;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,3 @@
+//! The program: parses the command line, runs the command, turns its result into an exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Which upstream, under what conditions.

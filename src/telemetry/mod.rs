@@ -1,0 +1,1 @@
+//! Logs and metrics: what can be seen, never the secret.
