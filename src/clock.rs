@@ -13,5 +13,7 @@ pub fn now() -> Instant {
 
 /// Time since 1970 on the wall clock; zero when the clock stands before that.
 pub fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }

@@ -1,1 +1,205 @@
-//! Which upstream, under what conditions.
+//! Which upstream, under what conditions: the immutable values that `compile` makes from the file.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use http::{HeaderValue, StatusCode};
+
+use crate::{
+    callers::{Caller, Callers},
+    credentials::CredentialHandle,
+    injectors::Injection,
+    upstream::Upstream,
+};
+
+/// One generation of the configuration. A request keeps the one that it began with.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts the configurations applied since the start, from 1.
+    pub generation: u64,
+    /// Who may call.
+    pub callers: Callers,
+    /// Which Host names are answered.
+    pub hosts: Hosts,
+    /// Every route, in the order of the file.
+    pub routes: Vec<Arc<Route>>,
+}
+
+/// One route: where its requests go and what they carry.
+#[derive(Debug)]
+pub struct Route {
+    /// `name:` of the file, else its match as text; a label of metrics and logs.
+    pub name: Arc<str>,
+    /// The line of the file that it starts on.
+    pub line: usize,
+    /// Where requests go.
+    pub upstream: Arc<Upstream>,
+    /// Path that replaces the matched prefix (ends in `/` for prefix routes), percent-encoded as sent.
+    pub base_path: Box<str>,
+    /// Whether the matched prefix is replaced by `base_path`; else `base_path` is put before the whole path.
+    pub strip_prefix: bool,
+    /// What the upstream gets as Host.
+    pub host_header: HostHeader,
+    /// What is attached, if anything.
+    pub credential: Option<RouteCredential>,
+    /// What the client may not send, besides what the credential guards.
+    pub strip: Strip,
+    /// What happens to cookies.
+    pub cookies: Cookies,
+    /// Which callers may use it.
+    pub allow: Allow,
+    /// What counts as a refused credential.
+    pub refused: Refused,
+    /// How much of a request body is kept for one replay, in bytes.
+    pub replay_buffer: usize,
+    /// How long each wait may take.
+    pub timeouts: Timeouts,
+    /// What is told to the upstream about the client.
+    pub forwarded: Forwarded,
+}
+
+/// A credential as one route uses it.
+#[derive(Debug)]
+pub struct RouteCredential {
+    /// The route's hold on the cache.
+    pub handle: CredentialHandle,
+    /// Where it goes in the request.
+    pub injection: Injection,
+    /// `false` keeps a caller's own header, where it sent one.
+    pub overwrite: bool,
+    /// How long a request waits for a credential.
+    pub wait: Duration,
+    /// What happens to a request for which there is none.
+    pub on_failure: OnFailure,
+}
+
+/// What the upstream gets as Host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The upstream's own authority.
+    Upstream,
+    /// What the client sent.
+    Client,
+    /// A fixed value.
+    Fixed(HeaderValue),
+}
+
+/// More that the client may not send; names are compared folded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Strip {
+    /// Header names.
+    pub headers: Vec<String>,
+    /// Query parameter names.
+    pub query: Vec<String>,
+}
+
+/// What happens to `Cookie` and `Set-Cookie`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookies {
+    /// Neither passes: the default of routes with a credential.
+    Drop,
+    /// Both pass, Domain and Path rewritten: the default of routes without.
+    Pass,
+}
+
+/// Which callers may use a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Allow {
+    /// All whom `callers` knows; everyone where the file has none.
+    #[default]
+    All,
+    /// These, by name.
+    Only(Vec<Arc<str>>),
+}
+
+impl Allow {
+    /// Whether `caller` may use the route.
+    pub fn permits(&self, caller: &Caller) -> bool {
+        match (self, caller) {
+            (Self::All, _) => true,
+            (Self::Only(names), Caller::Named(name)) => names.contains(name),
+            (Self::Only(_), Caller::Anonymous) => false,
+        }
+    }
+}
+
+/// What counts as a refused credential, and what then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Statuses that say so; empty for `never`. Default 401.
+    pub statuses: Vec<StatusCode>,
+    /// Errors of a `WWW-Authenticate: Bearer error="..."` that say so at any status.
+    pub challenge_errors: Vec<String>,
+    /// Hand the upstream's own answer on where a replay did not help.
+    pub then_pass: bool,
+}
+
+impl Default for Refused {
+    fn default() -> Self {
+        Self {
+            statuses: vec![StatusCode::UNAUTHORIZED],
+            challenge_errors: Vec::new(),
+            then_pass: false,
+        }
+    }
+}
+
+/// How long each wait of one request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A connection of the pool or a new one, TLS included.
+    pub connect: Duration,
+    /// From the end of the request's head (or its body, where it is still sent) to the response's head.
+    pub response_head: Duration,
+    /// Between two pieces of a body, either way.
+    pub idle_body: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            response_head: Duration::from_secs(60),
+            idle_body: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What happens to a request for which no credential is to be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// An error of ours.
+    #[default]
+    Deny,
+    /// It is forwarded without.
+    Pass,
+}
+
+/// What is told to the upstream about the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarded {
+    /// Nothing; what the client says about itself is dropped.
+    #[default]
+    Drop,
+    /// `X-Forwarded-For`, `-Host` and `-Proto`, ours alone.
+    XForwarded,
+    /// `Forwarded` (RFC 7239), ours alone.
+    Forwarded,
+    /// Whatever the client sent, untouched.
+    Pass,
+}
+
+/// Which Host names a listener answers to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts {
+    /// Names of `hosts:` and of the routes, canonical; `*.example.com` included.
+    pub known: Vec<String>,
+    /// `danger_allow_anyone` of the file.
+    pub allow_anyone: bool,
+    /// Whether callers must authenticate (then a wider listener takes any Host).
+    pub callers: bool,
+}
+
+/// Reports whether `ip` can only be reached from this machine.
+pub fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}

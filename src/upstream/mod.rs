@@ -1,1 +1,183 @@
-//! The way to the upstreams: connector, pools.
+//! The way to the upstreams: what is known of one, how it is dialled, the pools of its connections.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::HeaderValue;
+use rustls_pki_types::ServerName;
+
+mod tls;
+
+pub use tls::TlsError;
+
+/// What the file says about one upstream. Equal values share their connections, also across reloads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamConfig {
+    /// Whether connections are encrypted.
+    pub scheme: Scheme,
+    /// Host name or IP literal (IPv6 without brackets).
+    pub host: String,
+    /// Port, always given.
+    pub port: u16,
+    /// How the upstream's certificate is verified.
+    pub tls: TlsConfig,
+    /// Bounds of each worker's pool.
+    pub pool: PoolConfig,
+}
+
+/// `http` or `https`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// In clear.
+    Http,
+    /// TLS 1.2 or 1.3.
+    Https,
+}
+
+/// How an upstream's certificate is verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsConfig {
+    /// PEM text of the certificates to trust instead of the platform's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// The name that the certificate must hold, where it is not the host of the URL.
+    pub server_name: Option<String>,
+    /// Accepts any certificate.
+    pub danger_accept_invalid_certs: bool,
+}
+
+/// Bounds of one worker's pool to one upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PoolConfig {
+    /// Connections open at once.
+    pub max_connections: usize,
+    /// Requests that wait for one.
+    pub max_waiting: usize,
+    /// An idle connection is closed after this long; less than the upstream's own limit.
+    pub idle_timeout: Duration,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 512,
+            max_waiting: 16_384,
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// An upstream that can be dialled. Immutable, shared by all workers.
+pub struct Upstream {
+    id: usize,
+    config: UpstreamConfig,
+    authority: HeaderValue,
+    server_name: Option<ServerName<'static>>,
+    connector: Option<tokio_rustls::TlsConnector>,
+}
+
+impl Upstream {
+    /// Index of this upstream in each worker's table of pools.
+    pub(crate) fn id(&self) -> usize {
+        self.id
+    }
+
+    /// What the file says about it.
+    pub fn config(&self) -> &UpstreamConfig {
+        &self.config
+    }
+
+    /// `host` or `host:port` as the Host field wants it: without the scheme's default port.
+    pub fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+
+    pub(crate) fn tls(&self) -> Option<(&tokio_rustls::TlsConnector, &ServerName<'static>)> {
+        self.connector.as_ref().zip(self.server_name.as_ref())
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("id", &self.id)
+            .field("config", &self.config)
+            .finish()
+    }
+}
+
+/// Why an upstream of the file can't be dialled.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The host is neither a name nor an address.
+    #[error("`{0}` is not a host name or an IP address")]
+    Host(String),
+    /// The TLS settings are unusable.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// All upstreams in use: the same configuration is the same upstream.
+#[derive(Debug, Default)]
+pub struct Upstreams {
+    known: Mutex<HashMap<UpstreamConfig, Weak<Upstream>>>,
+    next_id: AtomicUsize,
+}
+
+impl Upstreams {
+    /// The upstream of `config`, made if it is new.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] where the host or the TLS settings are unusable.
+    pub fn intern(&self, config: UpstreamConfig) -> Result<Arc<Upstream>, UpstreamError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(upstream) = known.get(&config).and_then(Weak::upgrade) {
+            return Ok(upstream);
+        }
+        known.retain(|_, upstream| upstream.strong_count() > 0);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let upstream = Arc::new(build(id, config.clone())?);
+        known.insert(config, Arc::downgrade(&upstream));
+        Ok(upstream)
+    }
+}
+
+fn build(id: usize, config: UpstreamConfig) -> Result<Upstream, UpstreamError> {
+    let bad_host = || UpstreamError::Host(config.host.clone());
+    let bracketed = if config.host.contains(':') {
+        format!("[{}]", config.host)
+    } else {
+        config.host.clone()
+    };
+    let default_port = match config.scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    };
+    let authority = if config.port == default_port {
+        HeaderValue::try_from(bracketed)
+    } else {
+        HeaderValue::try_from(format!("{bracketed}:{}", config.port))
+    };
+    let authority = authority.map_err(|_| bad_host())?;
+    let (server_name, connector) = match config.scheme {
+        Scheme::Http => (None, None),
+        Scheme::Https => {
+            let name = config.tls.server_name.as_ref().unwrap_or(&config.host);
+            let name = ServerName::try_from(name.clone()).map_err(|_| bad_host())?;
+            (Some(name), Some(tls::connector(&config.tls)?))
+        }
+    };
+    Ok(Upstream {
+        id,
+        config,
+        authority,
+        server_name,
+        connector,
+    })
+}

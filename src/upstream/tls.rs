@@ -1,0 +1,128 @@
+//! TLS toward upstreams: rustls with aws-lc-rs, the platform's roots or a CA file, the host name verified.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio_rustls::TlsConnector;
+
+use super::TlsConfig;
+
+/// Why TLS can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The CA file holds something else.
+    #[error("the CA file is not PEM: {0}")]
+    Pem(rustls_pki_types::pem::Error),
+    /// The CA file holds no certificate.
+    #[error("the CA file holds no certificate")]
+    NoCertificate,
+    /// A certificate of the CA file, or the platform's store, is unusable.
+    #[error("unusable certificates: {0}")]
+    Certificates(#[from] rustls::Error),
+}
+
+/// A connector that speaks HTTP/1.1.
+pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, TlsError> {
+    let client = if config.danger_accept_invalid_certs {
+        let provider = provider();
+        let mut client = builder()?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        client
+            .dangerous()
+            .set_certificate_verifier(Arc::new(AcceptAny(provider)));
+        client
+    } else if let Some(pem) = &config.ca_pem {
+        builder()?
+            .with_root_certificates(roots(pem)?)
+            .with_no_client_auth()
+    } else {
+        return platform_connector();
+    };
+    Ok(finish(client))
+}
+
+/// The platform's roots take tens of milliseconds to load: once for the process.
+fn platform_connector() -> Result<TlsConnector, TlsError> {
+    static CONNECTOR: OnceLock<TlsConnector> = OnceLock::new();
+    if let Some(connector) = CONNECTOR.get() {
+        return Ok(connector.clone());
+    }
+    let client = builder()?.with_platform_verifier()?.with_no_client_auth();
+    Ok(CONNECTOR.get_or_init(|| finish(client)).clone())
+}
+
+fn finish(mut client: ClientConfig) -> TlsConnector {
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    TlsConnector::from(Arc::new(client))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
+}
+
+type WantsVerifier = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
+
+fn builder() -> Result<WantsVerifier, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?)
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        store.add(certificate.map_err(TlsError::Pem)?)?;
+    }
+    if store.is_empty() {
+        Err(TlsError::NoCertificate)
+    } else {
+        Ok(store)
+    }
+}
+
+/// `danger_accept_invalid_certs: true`: encryption without authentication.
+#[derive(Debug)]
+struct AcceptAny(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
