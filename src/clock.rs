@@ -6,6 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use tokio::time::Instant;
 
+mod watchdog;
+
+pub use watchdog::{TICK, Verdict, Watch, Watchdog};
+
 /// The present moment on the monotonic clock.
 pub fn now() -> Instant {
     Instant::now()

@@ -13,8 +13,18 @@ use std::{
 use http::HeaderValue;
 use rustls_pki_types::ServerName;
 
+mod connect;
+mod error;
+mod outgoing;
+mod pool;
+mod response;
+mod send;
 mod tls;
 
+pub use error::SendError;
+pub use outgoing::OutgoingBody;
+pub use response::{ResponseBody, ResponseBodyError};
+pub use send::{Pools, SendTimeouts};
 pub use tls::TlsError;
 
 /// What the file says about one upstream. Equal values share their connections, also across reloads.

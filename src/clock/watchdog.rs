@@ -1,0 +1,211 @@
+//! Coarse deadlines for connections: one timer a worker instead of several a request.
+//!
+//! A timer of tokio costs an allocation and two turns of the timer wheel; a request needs half a dozen
+//! deadlines that almost never strike. Here a deadline is one relaxed store into the connection's
+//! [`Watch`], and one task a worker looks at all of them every [`TICK`]. Deadlines strike up to two ticks
+//! late, never early.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use super::{Instant, now};
+
+/// How often deadlines are looked at.
+pub const TICK: Duration = Duration::from_millis(250);
+
+/// All connections of one worker.
+#[derive(Clone, Debug)]
+pub struct Watchdog(Arc<Kennel>);
+
+#[derive(Debug)]
+struct Kennel {
+    start: Instant,
+    /// Ticks since `start`, as of the last look; the first is 1, since a deadline of 0 means none.
+    tick: AtomicU64,
+    watches: Mutex<Vec<Arc<State>>>,
+}
+
+/// The deadline of one connection.
+#[derive(Debug)]
+pub struct Watch {
+    state: Arc<State>,
+    kennel: Arc<Kennel>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    deadline: AtomicU64,
+    verdict: AtomicU8,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// What became of a watched connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may go on.
+    Live,
+    /// Its deadline struck.
+    Expired,
+    /// Its owner gave it up.
+    Killed,
+}
+
+impl Watchdog {
+    /// A watchdog that looks at nothing until [`Watchdog::run`] is polled.
+    #[allow(clippy::new_without_default, reason = "it reads the clock")]
+    pub fn new() -> Self {
+        Self(Arc::new(Kennel {
+            start: now(),
+            tick: AtomicU64::new(1),
+            watches: Mutex::default(),
+        }))
+    }
+
+    /// A watch without a deadline; forgotten when it is dropped.
+    pub fn watch(&self) -> Watch {
+        let state = Arc::<State>::default();
+        lock(&self.0.watches).push(Arc::clone(&state));
+        Watch {
+            state,
+            kennel: Arc::clone(&self.0),
+        }
+    }
+
+    /// Looks at every deadline, every [`TICK`], forever.
+    pub async fn run(self) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let elapsed = now().duration_since(self.0.start);
+        let tick = u64::try_from(elapsed.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX) + 1;
+        self.0.tick.store(tick, Ordering::Relaxed);
+        lock(&self.0.watches).retain(|state| {
+            let deadline = state.deadline.load(Ordering::Relaxed);
+            if deadline != 0 && deadline < tick {
+                state.end(EXPIRED);
+            }
+            Arc::strong_count(state) > 1
+        });
+    }
+}
+
+impl Watch {
+    /// Sets the deadline to `limit` from now, whatever it was.
+    pub fn within(&self, limit: Duration) {
+        let ticks = u64::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX);
+        let deadline = self
+            .kennel
+            .tick
+            .load(Ordering::Relaxed)
+            .saturating_add(ticks);
+        self.state.deadline.store(deadline, Ordering::Relaxed);
+    }
+
+    /// Takes the deadline away.
+    pub fn rest(&self) {
+        self.state.deadline.store(0, Ordering::Relaxed);
+    }
+
+    /// Gives the connection up: its task is woken and finds [`Verdict::Killed`].
+    pub fn kill(&self) {
+        self.state.end(KILLED);
+    }
+
+    /// What became of it.
+    pub fn verdict(&self) -> Verdict {
+        match self.state.verdict.load(Ordering::Acquire) {
+            EXPIRED => Verdict::Expired,
+            KILLED => Verdict::Killed,
+            _ => Verdict::Live,
+        }
+    }
+
+    /// Names the task that is woken when the verdict falls.
+    pub fn wakes(&self, waker: &Waker) {
+        *lock(&self.state.waker) = Some(waker.clone());
+    }
+
+    /// Another handle on the same deadline.
+    pub fn share(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            kennel: Arc::clone(&self.kennel),
+        }
+    }
+}
+
+impl State {
+    /// The first verdict stays.
+    fn end(&self, verdict: u8) {
+        let fell =
+            self.verdict
+                .compare_exchange(LIVE, verdict, Ordering::AcqRel, Ordering::Relaxed);
+        if fell.is_ok()
+            && let Some(waker) = lock(&self.waker).take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const LIVE: u8 = 0;
+const EXPIRED: u8 = 1;
+const KILLED: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_strikes_late_but_never_early() {
+        let dog = Watchdog::new();
+        let watch = dog.watch();
+        tokio::spawn(dog.clone().run());
+        watch.within(Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(watch.verdict(), Verdict::Live);
+        tokio::time::sleep(TICK * 3).await;
+        assert_eq!(watch.verdict(), Verdict::Expired);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_moves_the_deadline_and_rest_takes_it_away() {
+        let dog = Watchdog::new();
+        let (busy, resting) = (dog.watch(), dog.watch());
+        tokio::spawn(dog.clone().run());
+        resting.within(Duration::from_secs(1));
+        resting.rest();
+        for _ in 0..20 {
+            busy.within(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(900)).await;
+        }
+        assert_eq!(busy.verdict(), Verdict::Live);
+        assert_eq!(resting.verdict(), Verdict::Live);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_watch_is_forgotten() {
+        let dog = Watchdog::new();
+        let (kept, dropped) = (dog.watch(), dog.watch());
+        drop(dropped);
+        dog.look();
+        assert_eq!(lock(&dog.0.watches).len(), 1);
+        drop(kept);
+    }
+}

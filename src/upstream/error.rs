@@ -1,0 +1,41 @@
+//! Why nothing complete came back from an upstream.
+
+use std::io;
+
+/// The ways in which a request to an upstream fails before its response's head is complete.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The host name could not be resolved.
+    #[error("the upstream's name could not be resolved")]
+    Resolve(#[source] io::Error),
+    /// No connection was made.
+    #[error("the upstream refused the connection")]
+    Refused(#[source] io::Error),
+    /// No connection in time.
+    #[error("no connection to the upstream in time")]
+    ConnectTimeout,
+    /// The handshake failed, or the certificate is not the upstream's.
+    #[error("the TLS handshake with the upstream failed")]
+    Tls(#[source] io::Error),
+    /// Every connection is in use and enough requests wait already.
+    #[error("every connection to the upstream is in use")]
+    PoolFull,
+    /// The connection ended before the response's head was complete.
+    #[error("the upstream closed the connection without an answer")]
+    Reset {
+        /// Whether the connection had served a request before: then it may have been closed as idle.
+        reused: bool,
+        /// What hyper saw.
+        #[source]
+        source: hyper::Error,
+    },
+    /// No response's head in time.
+    #[error("the upstream did not answer in time")]
+    HeadTimeout,
+    /// What came is not HTTP, or not an answer to what was asked.
+    #[error("the upstream's answer is not valid HTTP")]
+    Protocol(#[source] Option<hyper::Error>),
+    /// The client's body ended early: the request was given up.
+    #[error("the client's body broke off")]
+    ClientBody(#[source] hyper::Error),
+}

@@ -1,0 +1,141 @@
+//! The request's body on its way out: tells the connection's watch that it moves, and when it is complete.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::{sync::oneshot, time::Sleep};
+
+use crate::{
+    body::{BodyError, RequestBody},
+    clock::Watch,
+};
+
+/// A request's body as a connection sends it.
+#[derive(Debug)]
+pub struct OutgoingBody {
+    body: RequestBody,
+    /// Absent for an empty body: there is nothing to follow.
+    progress: Option<Arc<Progress>>,
+    gate: Option<Gate>,
+}
+
+/// How far a body has come, seen from the exchange that it belongs to.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    sent: AtomicBool,
+    watch: Mutex<Option<(Watch, Limits)>>,
+}
+
+/// How long the watched connection may stand still.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) idle_body: Duration,
+    pub(super) response_head: Duration,
+}
+
+/// Holds a body back until the upstream says 100, or for so long that it evidently won't.
+#[derive(Debug)]
+struct Gate {
+    hundred: oneshot::Receiver<()>,
+    patience: Pin<Box<Sleep>>,
+}
+
+impl OutgoingBody {
+    /// `body`, sent as fast as the upstream takes it.
+    pub fn new(body: RequestBody) -> Self {
+        let progress = (!body.is_empty()).then(Arc::default);
+        Self {
+            body,
+            progress,
+            gate: None,
+        }
+    }
+
+    /// Holds the body back until the returned sender is used or `patience` is over (RFC 9110, 10.1.1).
+    pub(super) fn expect_continue(&mut self, patience: Duration) -> oneshot::Sender<()> {
+        let (sender, hundred) = oneshot::channel();
+        self.gate = Some(Gate {
+            hundred,
+            patience: Box::pin(tokio::time::sleep(patience)),
+        });
+        sender
+    }
+
+    pub(super) fn progress(&self) -> Option<Arc<Progress>> {
+        self.progress.clone()
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+}
+
+impl Progress {
+    /// Whether the whole body was handed to the connection.
+    pub(super) fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Ties the body to the connection that sends it now.
+    pub(super) fn attach(&self, watch: Watch, limits: Limits) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some((watch, limits));
+    }
+
+    fn moved(&self, ended: bool) {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((watch, limits)) = watch.as_ref() {
+            watch.within(if ended {
+                limits.response_head
+            } else {
+                limits.idle_body
+            });
+        }
+        if ended {
+            self.sent.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Body for OutgoingBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(gate) = &mut this.gate {
+            let opened = Pin::new(&mut gate.hundred).poll(cx).is_ready();
+            if !opened && gate.patience.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            this.gate = None;
+        }
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if let Some(progress) = &this.progress
+            && !matches!(frame, Some(Err(_)))
+        {
+            progress.moved(frame.is_none() || this.body.is_end_stream());
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,159 @@
+//! Sends one request over a worker's pools.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{Request, Response, StatusCode, header};
+use tokio::sync::oneshot;
+
+use super::{
+    OutgoingBody, ResponseBody, SendError, Upstream,
+    outgoing::Limits,
+    pool::{Connection, Pool},
+};
+use crate::clock::{Verdict, Watchdog};
+
+/// One worker's connections to all upstreams.
+#[derive(Clone, Debug)]
+pub struct Pools(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    watchdog: Watchdog,
+    /// By the upstream's id.
+    pools: Mutex<Vec<Option<Arc<Pool>>>>,
+}
+
+/// How long each wait of one exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub struct SendTimeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For the response's head once the request is sent.
+    pub response_head: Duration,
+    /// Between two pieces of a body, either way.
+    pub idle_body: Duration,
+}
+
+impl Pools {
+    /// No connections yet; deadlines are kept by `watchdog`.
+    pub fn new(watchdog: Watchdog) -> Self {
+        Self(Arc::new(Inner {
+            watchdog,
+            pools: Mutex::default(),
+        }))
+    }
+
+    /// Sends `request` and returns the response once its head is complete.
+    ///
+    /// A request that was never written is sent again over another connection, whatever its method; one
+    /// that was written is not: that is the caller's decision.
+    ///
+    /// # Errors
+    /// [`SendError`] where no complete head came back.
+    pub async fn send(
+        &self,
+        upstream: &Arc<Upstream>,
+        mut request: Request<OutgoingBody>,
+        timeouts: SendTimeouts,
+    ) -> Result<Response<ResponseBody>, SendError> {
+        let pool = self.pool(upstream);
+        let progress = request.body().progress();
+        let limits = Limits {
+            idle_body: timeouts.idle_body,
+            response_head: timeouts.response_head,
+        };
+        if progress.is_some() && request.headers().contains_key(header::EXPECT) {
+            wait_for_hundred(&mut request, timeouts.response_head.min(PATIENCE));
+        }
+        let mut unwritten = 0;
+        loop {
+            let fresh = unwritten >= MAX_STALE;
+            let mut connection = pool.check_out(timeouts.connect, fresh).await?;
+            match &progress {
+                None => connection.watch.within(timeouts.response_head),
+                Some(progress) => {
+                    connection
+                        .watch
+                        .within(timeouts.idle_body.max(timeouts.response_head));
+                    progress.attach(connection.watch.share(), limits);
+                }
+            }
+            match connection.sender.try_send_request(request).await {
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    // Nobody asked for it: what follows is not HTTP.
+                    return Err(SendError::Protocol(None));
+                }
+                Ok(response) => {
+                    return Ok(response.map(|incoming| {
+                        ResponseBody::new(incoming, connection, progress, timeouts.idle_body)
+                    }));
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !fresh => {
+                        request = unsent;
+                        unwritten += 1;
+                    }
+                    _ => return Err(classify(error.into_error(), &connection)),
+                },
+            }
+        }
+    }
+
+    /// Drops connections that ended while idle, and pools of upstreams that no configuration names.
+    pub fn sweep(&self) {
+        let mut pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in pools.iter_mut() {
+            if let Some(pool) = slot {
+                pool.sweep();
+                if pool.is_orphan() {
+                    *slot = None;
+                }
+            }
+        }
+    }
+
+    fn pool(&self, upstream: &Arc<Upstream>) -> Arc<Pool> {
+        let mut pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if upstream.id() >= pools.len() {
+            pools.resize(upstream.id() + 1, None);
+        }
+        let make = || Arc::new(Pool::new(Arc::clone(upstream), self.0.watchdog.clone()));
+        Arc::clone(pools[upstream.id()].get_or_insert_with(make))
+    }
+}
+
+/// The body waits for the upstream's 100: so a refusal comes before a large upload is spent.
+fn wait_for_hundred(request: &mut Request<OutgoingBody>, patience: Duration) {
+    let open: oneshot::Sender<()> = request.body_mut().expect_continue(patience);
+    let open = Mutex::new(Some(open));
+    hyper::ext::on_informational(request, move |response| {
+        if response.status() == StatusCode::CONTINUE
+            && let Some(open) = open.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            let _ = open.send(());
+        }
+    });
+}
+
+fn classify(error: hyper::Error, connection: &Connection) -> SendError {
+    if connection.watch.verdict() == Verdict::Expired {
+        SendError::HeadTimeout
+    } else if error.is_user() {
+        SendError::ClientBody(error)
+    } else if error.is_parse() {
+        SendError::Protocol(Some(error))
+    } else {
+        SendError::Reset {
+            reused: connection.reused,
+            source: error,
+        }
+    }
+}
+
+/// Connections found closed before a new one is made for certain.
+const MAX_STALE: usize = 3;
+/// How long an upstream may take to say 100 before the body is sent anyway.
+const PATIENCE: Duration = Duration::from_secs(1);
