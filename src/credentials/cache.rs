@@ -1,0 +1,282 @@
+//! One slot: the published credential that requests lease, and the state machine behind it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+
+use super::{
+    CacheSettings, Counters, CredentialError, CredentialErrorKind, CredentialView, FetchError,
+    FetchView, Lease, Rejection, Source,
+    flight::{Landing, Landings},
+    lease::Generation,
+    life::{Life, Refusal, Want},
+};
+use crate::clock::{self, Instant};
+
+/// One credential of one subject.
+pub(super) struct Slot {
+    /// What requests lease: read with one atomic load, written by whoever holds `state`.
+    current: ArcSwapOption<Generation>,
+    pub(super) name: Arc<str>,
+    pub(super) source: Arc<dyn Source>,
+    state: Mutex<State>,
+    pub(super) landings: Landings,
+    waiters: AtomicUsize,
+    /// Wakes the slot's refresher.
+    pub(super) bell: Arc<Notify>,
+}
+
+/// What only slow paths touch.
+pub(super) struct State {
+    pub(super) life: Life,
+    pub(super) settings: CacheSettings,
+    /// The newest issue, also while it is withheld.
+    pub(super) held: Option<Arc<Generation>>,
+    pub(super) last_error: Option<FetchError>,
+    pub(super) last_fetch: Option<(Instant, FetchView)>,
+    pub(super) counters: Counters,
+}
+
+impl Slot {
+    pub(super) fn new(name: Arc<str>, source: Arc<dyn Source>, settings: CacheSettings) -> Self {
+        let life = Life::new(source.renewable());
+        Self {
+            current: ArcSwapOption::empty(),
+            name,
+            source,
+            state: Mutex::new(State {
+                life,
+                settings,
+                held: None,
+                last_error: None,
+                last_fetch: None,
+                counters: Counters::default(),
+            }),
+            landings: Landings::default(),
+            waiters: AtomicUsize::new(0),
+            bell: Arc::default(),
+        }
+    }
+
+    /// The hit path.
+    pub(super) fn try_lease(&self) -> Option<Lease> {
+        let current = self.current.load();
+        let generation = current
+            .as_ref()
+            .filter(|generation| generation.is_alive())?;
+        generation.count_use();
+        Some(Lease(Arc::clone(generation)))
+    }
+
+    /// The way of a request that found nothing: joins the flight, shares its outcome.
+    pub(super) async fn lease(self: Arc<Self>, wait: Duration) -> Result<Lease, CredentialError> {
+        if let Some(lease) = self.try_lease() {
+            return Ok(lease);
+        }
+        let began = clock::now();
+        let deadline = began + wait;
+        let mut waiting = None;
+        loop {
+            let flight = match self.want()? {
+                None => match self.try_lease() {
+                    Some(lease) => return Ok(lease),
+                    // It ended in this very moment: ask again.
+                    None => continue,
+                },
+                Some(flight) => flight,
+            };
+            if waiting.is_none() {
+                waiting = Some(Waiting::enter(&self, began)?);
+            }
+            match tokio::time::timeout_at(deadline, self.landings.wait(flight)).await {
+                Err(_) => return Err(self.out_of_time(wait)),
+                Ok(Landing::Failed(error)) => return Err(self.error(&error)),
+                Ok(Landing::Arrived) => {}
+            }
+            if let Some(lease) = self.try_lease() {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// The flight to wait for; none when there is a credential after all.
+    fn want(&self) -> Result<Option<u64>, CredentialError> {
+        let mut state = self.state();
+        match state.life.want(clock::now()) {
+            Want::Ready => Ok(None),
+            Want::Wait(flight) => {
+                drop(state);
+                self.bell.notify_one();
+                Ok(Some(flight))
+            }
+            Want::Failed { .. } => {
+                let error = state.last_error.clone().unwrap_or_else(|| {
+                    FetchError::transient(super::FailureKind::Internal, "no attempt was made")
+                });
+                drop(state);
+                self.bell.notify_one();
+                Err(self.error(&error))
+            }
+        }
+    }
+
+    pub(super) fn reject(&self, lease: &Lease) -> Rejection {
+        let mut state = self.state();
+        state.counters.rejections += 1;
+        let issue = &lease.0.issue;
+        match state
+            .life
+            .reject(issue.number, issue.is_accepted(), clock::now())
+        {
+            Refusal::Known => Rejection::Renewing,
+            Refusal::Fixed => Rejection::NoOther,
+            Refusal::Cooling => {
+                drop(state);
+                tracing::debug!(credential = %self.name, "refused by an upstream, cooling down");
+                Rejection::NoOther
+            }
+            Refusal::Withheld => {
+                self.current.store(None);
+                drop(state);
+                tracing::info!(
+                    credential = %self.name,
+                    generation = issue.number,
+                    "refused by an upstream, renewing"
+                );
+                self.bell.notify_one();
+                Rejection::Renewing
+            }
+        }
+    }
+
+    /// Fetches before anybody asks.
+    pub(super) fn prewarm(&self) {
+        let _ = self.state().life.want(clock::now());
+        self.bell.notify_one();
+    }
+
+    /// Makes a token call now, whatever the back-off says; the flight's number.
+    pub(super) fn force(&self) -> u64 {
+        let flight = self.state().life.force(clock::now());
+        self.bell.notify_one();
+        flight
+    }
+
+    /// Offers `generation` to requests, or nothing.
+    pub(super) fn publish(&self, state: &mut State, generation: Option<Arc<Generation>>) {
+        if let Some(old) = &state.held {
+            state.counters.uses += old.uses();
+        }
+        state.held.clone_from(&generation);
+        self.current.store(generation);
+    }
+
+    /// Whether the credential was leased in its present life.
+    pub(super) fn is_used(state: &State) -> bool {
+        state.held.as_ref().is_some_and(|held| held.uses() > 0)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock is held can't leave half an event behind that the next one would not mend.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn error(&self, error: &FetchError) -> CredentialError {
+        CredentialError {
+            credential: Arc::clone(&self.name),
+            kind: error.kind.into(),
+            retry_after: self.state().life.retry_in(clock::now()),
+            detail: error.detail.as_ref().into(),
+        }
+    }
+
+    fn out_of_time(&self, wait: Duration) -> CredentialError {
+        CredentialError {
+            credential: Arc::clone(&self.name),
+            kind: CredentialErrorKind::Timeout,
+            retry_after: Some(Duration::from_secs(1)),
+            detail: format!("no token within {wait:?}").into(),
+        }
+    }
+
+    pub(super) fn view(&self) -> CredentialView {
+        let now = clock::now();
+        let state = self.state();
+        let until = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now));
+        let mut counters = state.counters;
+        counters.uses += state.held.as_ref().map_or(0, |held| held.uses());
+        CredentialView {
+            name: Arc::clone(&self.name),
+            grant: self.source.grant(),
+            endpoint: self.source.endpoint().map(Into::into),
+            state: state.life.state(now),
+            generation: state.life.generation(),
+            expires_in: until(state.life.expires()),
+            next_refresh_in: until(state.life.next_refresh()),
+            last_fetch: state.last_fetch.map(|(ended, view)| FetchView {
+                ago: now - ended,
+                ..view
+            }),
+            scope: state
+                .held
+                .as_ref()
+                .and_then(|held| held.issue.credential.scope.as_deref().map(Into::into)),
+            prewarm: state.settings.prewarm,
+            counters,
+        }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The refresher sleeps on the bell: rung here, it finds the slot gone and ends.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.bell.notify_one();
+    }
+}
+
+/// A request among the waiters, counted while it is there.
+struct Waiting<'a> {
+    slot: &'a Slot,
+    began: Instant,
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(slot: &'a Slot, began: Instant) -> Result<Self, CredentialError> {
+        let most = slot.state().settings.max_waiters;
+        let waiting = Self { slot, began };
+        if slot.waiters.fetch_add(1, Ordering::Relaxed) < most {
+            return Ok(waiting);
+        }
+        Err(CredentialError {
+            credential: Arc::clone(&slot.name),
+            kind: CredentialErrorKind::Overloaded,
+            retry_after: Some(Duration::from_secs(1)),
+            detail: format!("{most} requests wait for it already").into(),
+        })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.slot.waiters.fetch_sub(1, Ordering::Relaxed);
+        let mut state = self.slot.state();
+        state.counters.waits += 1;
+        state.counters.waited += clock::now() - self.began;
+    }
+}

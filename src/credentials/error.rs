@@ -1,0 +1,137 @@
+//! What can go wrong between a source and its token endpoint, and what a request is told of it.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+/// Why a source could not obtain a credential. Holds no URL query, no body, no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct FetchError {
+    /// The class of the failure.
+    pub kind: FailureKind,
+    /// Whether and when asking again can help.
+    pub retry: Retry,
+    /// One sentence for a person.
+    pub detail: Cow<'static, str>,
+}
+
+/// The classes of failure of a token call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// No connection, no complete answer, or a certificate that is not trusted.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// 429, or an error code that means the same.
+    RateLimited,
+    /// 5xx, or an error code that means the same.
+    Failing,
+    /// The endpoint does not accept what we sent: client, grant, scope.
+    Rejected,
+    /// The answer is not a usable credential.
+    Malformed,
+    /// A redirect: never followed, since it would carry the secret elsewhere.
+    Redirect,
+    /// Our own fault: a source that panicked or overran every deadline.
+    Internal,
+}
+
+impl FailureKind {
+    /// The name used in logs, metrics and views.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::RateLimited => "rate_limited",
+            Self::Failing => "failing",
+            Self::Rejected => "rejected",
+            Self::Malformed => "malformed",
+            Self::Redirect => "redirect",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// How a failure is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It may pass by itself: back-off with jitter, not before the endpoint's own Retry-After.
+    Transient {
+        /// The endpoint's Retry-After, where it sent one.
+        after: Option<Duration>,
+    },
+    /// Only a person can mend it: probed seldom, since repeated wrong secrets lock accounts.
+    Permanent,
+}
+
+impl FetchError {
+    /// A failure that may pass by itself.
+    pub fn transient(kind: FailureKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            retry: Retry::Transient { after: None },
+            detail: detail.into(),
+        }
+    }
+
+    /// A failure that lasts until a person mends it.
+    pub fn permanent(kind: FailureKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            retry: Retry::Permanent,
+            detail: detail.into(),
+        }
+    }
+
+    /// An answer that can't be used; transient, since servers in trouble send odd pages.
+    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::transient(FailureKind::Malformed, detail)
+    }
+}
+
+/// Why there is no credential to send. Each kind has one code and status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("credential {credential}: {detail}")]
+pub struct CredentialError {
+    /// The credential's name in the file.
+    pub credential: Arc<str>,
+    /// The class of the failure.
+    pub kind: CredentialErrorKind,
+    /// When the next attempt is due, where a later try can help.
+    pub retry_after: Option<Duration>,
+    /// One sentence for a person, free of secrets and of the token endpoint's body.
+    pub detail: Arc<str>,
+}
+
+/// The classes of failure that a client is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialErrorKind {
+    /// The token endpoint is unreachable or failing (503).
+    Unavailable,
+    /// The token endpoint asked for fewer calls (503).
+    RateLimited,
+    /// It did not answer in time, or the wait for the flight was over (504).
+    Timeout,
+    /// It refused us (502).
+    Rejected,
+    /// Its answer is unusable (502).
+    Malformed,
+    /// It answered with a redirect, which is never followed (502).
+    Redirect,
+    /// Too many requests wait for this credential (503).
+    Overloaded,
+}
+
+impl From<FailureKind> for CredentialErrorKind {
+    fn from(kind: FailureKind) -> Self {
+        match kind {
+            FailureKind::Unreachable | FailureKind::Failing | FailureKind::Internal => {
+                Self::Unavailable
+            }
+            FailureKind::Timeout => Self::Timeout,
+            FailureKind::RateLimited => Self::RateLimited,
+            FailureKind::Rejected => Self::Rejected,
+            FailureKind::Malformed => Self::Malformed,
+            FailureKind::Redirect => Self::Redirect,
+        }
+    }
+}

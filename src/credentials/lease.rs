@@ -1,0 +1,123 @@
+//! One issued credential and a request's hold on it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use http::HeaderValue;
+
+use super::{Credential, FetchError};
+use crate::{clock::Instant, secret::Secret};
+
+/// A credential that may be sent now. Holds its generation alive while a request uses it.
+#[derive(Clone)]
+pub struct Lease(pub(super) Arc<Generation>);
+
+impl Lease {
+    /// Unique among all leases of the process: tells credential, subject and generation.
+    ///
+    /// A renewal that answers with the very same secret keeps the id.
+    pub fn id(&self) -> u64 {
+        self.0.issue.id
+    }
+
+    /// `Bearer <access_token>`, built once when the token arrived and marked sensitive.
+    pub fn bearer(&self) -> Option<&HeaderValue> {
+        self.0.issue.bearer.as_ref()
+    }
+
+    /// A named part: `access_token`, `session_token`...
+    pub fn part(&self, name: &str) -> Option<&Secret> {
+        self.0.issue.credential.part(name)
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lease").field(&self.id()).finish()
+    }
+}
+
+/// What was issued, with its present end.
+///
+/// The counter stands beside the reference count, which each lease touches anyway: one cache line.
+#[repr(C)]
+pub(super) struct Generation {
+    uses: AtomicU64,
+    expires: Option<Instant>,
+    pub(super) issue: Arc<Issue>,
+}
+
+/// What stays when the same secret is given another end.
+pub(super) struct Issue {
+    id: u64,
+    pub(super) number: u64,
+    accepted: AtomicBool,
+    pub(super) credential: Credential,
+    bearer: Option<HeaderValue>,
+}
+
+impl Generation {
+    pub(super) fn new(issue: Arc<Issue>, expires: Option<Instant>) -> Self {
+        Self {
+            uses: AtomicU64::new(0),
+            expires,
+            issue,
+        }
+    }
+
+    /// Whether it may be sent now.
+    pub(super) fn is_alive(&self) -> bool {
+        self.expires
+            .is_none_or(|expires| crate::clock::now() < expires)
+    }
+
+    pub(super) fn count_use(&self) {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn uses(&self) -> u64 {
+        self.uses.load(Ordering::Relaxed)
+    }
+}
+
+impl Issue {
+    /// Builds the header value.
+    ///
+    /// # Errors
+    /// Malformed, where the access token can't stand in a header.
+    pub(super) fn new(number: u64, credential: Credential) -> Result<Self, FetchError> {
+        Ok(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            number,
+            accepted: AtomicBool::new(false),
+            bearer: credential.part("access_token").map(bearer).transpose()?,
+            credential,
+        })
+    }
+
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Written once in a life, so that the line stays shared between the workers.
+    pub(super) fn accept(&self) {
+        if !self.is_accepted() {
+            self.accepted.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn bearer(token: &Secret) -> Result<HeaderValue, FetchError> {
+    let text = zeroize::Zeroizing::new(format!("Bearer {}", token.expose()));
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| FetchError::malformed("the token can't stand in a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);

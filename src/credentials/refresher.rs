@@ -1,0 +1,200 @@
+//! The task behind a slot: asks its state machine what to do, calls the source, publishes, wakes the waiters.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    Credential, FailureKind, FetchError, FetchView, Subject,
+    cache::{Slot, State},
+    flight::Landing,
+    lease::{Generation, Issue},
+    life::{Answer, Next, Purpose, Settled},
+};
+use crate::clock::{self, Instant};
+
+/// Serves one slot until nobody refers to it any more. A call that is under way is always finished.
+pub(super) async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
+    loop {
+        let Some(present) = slot.upgrade() else {
+            return;
+        };
+        let next = {
+            let mut state = present.state();
+            let used = Slot::is_used(&state);
+            let next = state.life.next(used, clock::now());
+            if next == Next::Expired {
+                expire(&present, &mut state, used);
+            }
+            next
+        };
+        match next {
+            Next::Fetch(purpose) => fly(&present, purpose).await,
+            Next::Expired => {}
+            Next::Sleep(until) => {
+                drop(present);
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = bell.notified() => {}
+                }
+            }
+            Next::Idle => {
+                drop(present);
+                bell.notified().await;
+            }
+        }
+    }
+}
+
+fn expire(slot: &Slot, state: &mut State, used: bool) {
+    slot.publish(state, None);
+    if used && state.last_error.is_some() {
+        tracing::warn!(credential = %slot.name, "expired, and no successor could be had");
+    } else {
+        tracing::debug!(credential = %slot.name, "expired");
+    }
+}
+
+/// One token call and what comes of it.
+async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
+    let began = clock::now();
+    let result = call(slot).await;
+    let ended = clock::now();
+    let view = FetchView {
+        ago: Duration::ZERO,
+        took: ended - began,
+        failure: result.as_ref().err().map(|e| e.kind),
+    };
+    let mut state = slot.state();
+    let landing = match result {
+        Ok(credential) => arrived(slot, &mut state, credential, ended),
+        Err(error) => {
+            let settled = state
+                .life
+                .fetched(Answer::Failed(error.retry), ended, fastrand::f64());
+            Some(failed(slot, &mut state, error, settled))
+        }
+    };
+    record(&mut state, view, landing.as_ref(), ended);
+    tracing::debug!(credential = %slot.name, ?purpose, took = ?view.took, outcome = view.outcome(), "token call ended");
+    if let Some(landing) = landing {
+        let flight = state.life.flight();
+        if matches!(landing, Landing::Failed(_)) && state.settings.prewarm && state.held.is_none() {
+            // Nobody may ask before it is there: readiness waits for it.
+            let _ = state.life.want(ended);
+        }
+        drop(state);
+        slot.landings.land(flight, landing);
+    }
+}
+
+/// Calls the source in a task of its own: a panic there ends as an error, not as a flight that never lands.
+async fn call(slot: &Arc<Slot>) -> Result<Credential, FetchError> {
+    let source = Arc::clone(&slot.source);
+    let previous = slot
+        .state()
+        .held
+        .as_ref()
+        .map(|held| held.issue.credential.clone());
+    let task = tokio::spawn(async move {
+        match &previous {
+            Some(previous) => source.renew(&Subject::Own, previous).await,
+            None => source.fetch(&Subject::Own).await,
+        }
+    });
+    let abort = task.abort_handle();
+    match tokio::time::timeout(LONGEST_CALL, task).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(FetchError::transient(
+            FailureKind::Internal,
+            "the source panicked",
+        )),
+        Err(_) => {
+            abort.abort();
+            Err(FetchError::transient(
+                FailureKind::Timeout,
+                "the source never ended",
+            ))
+        }
+    }
+}
+
+/// Publishes what came; none while the waiters go on waiting.
+fn arrived(
+    slot: &Slot,
+    state: &mut State,
+    credential: Credential,
+    now: Instant,
+) -> Option<Landing> {
+    let held = state.held.clone();
+    let same = held
+        .as_ref()
+        .is_some_and(|held| held.issue.credential.same_secrets(&credential));
+    let answer = Answer::Token {
+        sent: credential.sent,
+        life: credential.life,
+        same,
+    };
+    // Built before the state machine hears of it: what can't stand in a header is a failure.
+    let issue = match Issue::new(state.life.generation() + 1, credential) {
+        Ok(issue) => issue,
+        Err(error) => {
+            let settled = state
+                .life
+                .fetched(Answer::Failed(error.retry), now, fastrand::f64());
+            return Some(failed(slot, state, error, settled));
+        }
+    };
+    let settled = state.life.fetched(answer, now, fastrand::f64());
+    let published = match (settled, held) {
+        (Settled::New { expires, .. }, _) => Generation::new(Arc::new(issue), expires),
+        (Settled::Same { expires }, Some(held)) => {
+            Generation::new(Arc::clone(&held.issue), expires)
+        }
+        (Settled::Stillborn, _) => return None,
+        _ => {
+            let error = FetchError::malformed("the token had expired when it arrived");
+            return Some(failed(slot, state, error, settled));
+        }
+    };
+    slot.publish(state, Some(Arc::new(published)));
+    if let Some(error) = state.last_error.take() {
+        tracing::info!(credential = %slot.name, after = error.kind.as_str(), "obtained again");
+    }
+    Some(Landing::Arrived)
+}
+
+fn failed(slot: &Slot, state: &mut State, error: FetchError, settled: Settled) -> Landing {
+    let retry_in = state.life.retry_in(clock::now()).unwrap_or_default();
+    let kind = error.kind.as_str();
+    if matches!(
+        settled,
+        Settled::Failed { first: true } | Settled::NeverAlive
+    ) {
+        tracing::warn!(credential = %slot.name, kind, ?retry_in, "not obtained: {error}");
+    } else {
+        tracing::debug!(credential = %slot.name, kind, ?retry_in, "still not obtained: {error}");
+    }
+    state.last_error = Some(error.clone());
+    Landing::Failed(error)
+}
+
+fn record(state: &mut State, view: FetchView, landing: Option<&Landing>, ended: Instant) {
+    let failure = match landing {
+        Some(Landing::Failed(error)) => Some(error.kind),
+        _ => view.failure,
+    };
+    state.last_fetch = Some((ended, FetchView { failure, ..view }));
+    state.counters.fetching += view.took;
+    if failure.is_some() {
+        state.counters.failures += 1;
+    } else {
+        state.counters.fetches += 1;
+    }
+}
+
+/// Beyond every deadline of a source: only a fault of ours gets here.
+const LONGEST_CALL: Duration = Duration::from_secs(120);

@@ -1,0 +1,197 @@
+//! All slots of the process, and the handles by which routes hold them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::runtime::Handle;
+
+use super::{
+    Credential, CredentialError, CredentialView, FetchError, Fingerprint, Lease, Source, Subject,
+    cache::Slot, flight::Landing, refresher,
+};
+use crate::clock;
+
+/// The cache of all credentials: outlives routing snapshots, owned by the app.
+#[derive(Clone, Debug)]
+pub struct Credentials(Arc<Registry>);
+
+#[derive(Debug)]
+struct Registry {
+    control: Handle,
+    slots: Mutex<HashMap<(Arc<str>, Fingerprint), Weak<Slot>>>,
+}
+
+/// How a credential is kept; no part of its identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Fetches at start instead of at the first request.
+    pub prewarm: bool,
+    /// Requests that may wait for it at the same time.
+    pub max_waiters: usize,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self {
+            prewarm: false,
+            max_waiters: 16_384,
+        }
+    }
+}
+
+impl Credentials {
+    /// An empty cache whose token calls run on `control`.
+    pub fn new(control: Handle) -> Self {
+        Self(Arc::new(Registry {
+            control,
+            slots: Mutex::default(),
+        }))
+    }
+
+    /// The slot of this name and configuration, with its token and its flight if it exists already.
+    ///
+    /// A slot that no handle refers to any more is forgotten.
+    pub fn handle(
+        &self,
+        name: &str,
+        source: Arc<dyn Source>,
+        settings: CacheSettings,
+    ) -> CredentialHandle {
+        let mut slots = self.slots();
+        slots.retain(|_, slot| slot.strong_count() > 0);
+        let key = (Arc::from(name), source.fingerprint());
+        if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
+            slot.state().settings = settings;
+            return CredentialHandle(slot);
+        }
+        let slot = Arc::new(Slot::new(Arc::clone(&key.0), source, settings));
+        slots.insert(key, Arc::downgrade(&slot));
+        self.0.control.spawn(refresher::serve(
+            Arc::downgrade(&slot),
+            Arc::clone(&slot.bell),
+        ));
+        if settings.prewarm {
+            slot.prewarm();
+        }
+        CredentialHandle(slot)
+    }
+
+    /// Every slot in use, by name.
+    pub fn views(&self) -> Vec<CredentialView> {
+        let slots: Vec<_> = self.slots().values().filter_map(Weak::upgrade).collect();
+        let mut views: Vec<_> = slots.iter().map(|slot| slot.view()).collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
+    }
+
+    /// Whether every credential with `prewarm` has been obtained at least once.
+    pub fn is_warm(&self) -> bool {
+        self.views()
+            .iter()
+            .all(|view| !view.prewarm || view.generation > 0)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<(Arc<str>, Fingerprint), Weak<Slot>>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A route's hold on one credential. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CredentialHandle(Arc<Slot>);
+
+/// What a refusal by the upstream led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Another try with [`CredentialHandle::lease`] will bring another token.
+    Renewing,
+    /// No other token is to be had now (cooling down after a fresh one was refused, or a static one).
+    NoOther,
+}
+
+impl CredentialHandle {
+    /// The credential's name in the file.
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    /// The hit path: the current credential if it may be sent now. No lock, no wait, no allocation.
+    pub fn try_lease(&self) -> Option<Lease> {
+        self.0.try_lease()
+    }
+
+    /// The current credential, joining or starting the one fetch of its slot if there is none.
+    ///
+    /// Cancel safe: the fetch is owned by a task of the control runtime.
+    ///
+    /// # Errors
+    /// [`CredentialError`]: the flight's failure, at once while the slot backs off; `Timeout` after `wait`;
+    /// `Overloaded` when too many wait.
+    pub fn lease(
+        &self,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Lease, CredentialError>> + Send + use<> {
+        Arc::clone(&self.0).lease(wait)
+    }
+
+    /// As [`Self::lease`] after [`Rejection::Renewing`]: none when the renewal brought the very token that was
+    /// refused, so a replay would only be refused again.
+    ///
+    /// # Errors
+    /// As [`Self::lease`].
+    pub async fn lease_other(
+        &self,
+        refused: &Lease,
+        wait: Duration,
+    ) -> Result<Option<Lease>, CredentialError> {
+        Ok(Some(self.lease(wait).await?).filter(|lease| lease.id() != refused.id()))
+    }
+
+    /// Reports that the upstream refused `lease`; a newer generation is left alone.
+    pub fn reject(&self, lease: &Lease) -> Rejection {
+        self.0.reject(lease)
+    }
+
+    /// Reports that the upstream accepted `lease` (one relaxed atomic store at most).
+    pub fn accept(&self, lease: &Lease) {
+        lease.0.issue.accept();
+    }
+
+    /// Renews now, whatever the back-off says; for an operator. The outcome of that call.
+    ///
+    /// # Errors
+    /// [`CredentialError`] of the call.
+    pub async fn renew_now(&self) -> Result<(), CredentialError> {
+        match self.0.landings.wait(self.0.force()).await {
+            Landing::Arrived => Ok(()),
+            Landing::Failed(error) => Err(self.0.error(&error)),
+        }
+    }
+
+    /// What may be seen of it.
+    pub fn view(&self) -> CredentialView {
+        self.0.view()
+    }
+}
+
+/// One call outside the cache, for a person who wants to see whether it works.
+pub async fn obtain(source: &dyn Source) -> Obtained {
+    let began = clock::now();
+    let result = source.fetch(&Subject::Own).await;
+    Obtained {
+        took: clock::now() - began,
+        result,
+    }
+}
+
+/// What [`obtain`] brought; its Debug shows no secret.
+#[derive(Debug)]
+pub struct Obtained {
+    /// How long the call took.
+    pub took: Duration,
+    /// The credential or the failure.
+    pub result: Result<Credential, FetchError>,
+}

@@ -1,0 +1,114 @@
+//! What may be seen of a credential: names, numbers, states and times. It has no field that could hold a secret.
+
+use std::{sync::Arc, time::Duration};
+
+use super::FailureKind;
+
+/// One slot as operators see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CredentialView {
+    /// The credential's name in the file.
+    pub name: Arc<str>,
+    /// The grant's key in the file.
+    pub grant: &'static str,
+    /// The token endpoint without its query.
+    pub endpoint: Option<Arc<str>>,
+    /// Where it is in its life.
+    pub state: SlotState,
+    /// How many different credentials this slot has issued.
+    pub generation: u64,
+    /// Until it is no longer sent; none when there is none, or it never ends.
+    pub expires_in: Option<Duration>,
+    /// Until it is renewed, or tried again after a failure.
+    pub next_refresh_in: Option<Duration>,
+    /// The newest token call that ended.
+    pub last_fetch: Option<FetchView>,
+    /// The scope that was granted, where the answer said so.
+    pub scope: Option<Arc<str>>,
+    /// Whether it is fetched at start.
+    pub prewarm: bool,
+    /// Counters since the slot exists.
+    pub counters: Counters,
+}
+
+/// Where a slot is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SlotState {
+    /// Nothing was asked for yet, or an unused one lapsed.
+    Empty,
+    /// The first one is being fetched; requests wait.
+    Fetching,
+    /// Sent with requests.
+    Fresh,
+    /// Sent with requests while its successor is being fetched.
+    Refreshing,
+    /// Refused by an upstream while unproven; still sent, not renewed for a while.
+    CoolingDown,
+    /// Refused by an upstream; requests wait for its successor.
+    Replacing,
+    /// There is none to send and the last attempt failed.
+    Failed,
+}
+
+impl SlotState {
+    /// All states, for metrics that have one series each.
+    pub const ALL: [Self; 7] = [
+        Self::Empty,
+        Self::Fetching,
+        Self::Fresh,
+        Self::Refreshing,
+        Self::CoolingDown,
+        Self::Replacing,
+        Self::Failed,
+    ];
+
+    /// The name used in metrics and views.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Fetching => "fetching",
+            Self::Fresh => "fresh",
+            Self::Refreshing => "refreshing",
+            Self::CoolingDown => "cooling_down",
+            Self::Replacing => "replacing",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A token call that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchView {
+    /// How long ago it ended.
+    pub ago: Duration,
+    /// How long it took.
+    pub took: Duration,
+    /// None for success.
+    pub failure: Option<FailureKind>,
+}
+
+impl FetchView {
+    /// The name of the outcome used in metrics and views: `ok` or the failure's.
+    pub fn outcome(&self) -> &'static str {
+        self.failure.map_or("ok", FailureKind::as_str)
+    }
+}
+
+/// What a slot has counted since it exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Leases given.
+    pub uses: u64,
+    /// Requests that had to wait.
+    pub waits: u64,
+    /// The sum of their waits.
+    pub waited: Duration,
+    /// Refusals by upstreams.
+    pub rejections: u64,
+    /// Token calls that brought a credential.
+    pub fetches: u64,
+    /// Token calls that did not.
+    pub failures: u64,
+    /// The sum of the time that token calls took.
+    pub fetching: Duration,
+}
