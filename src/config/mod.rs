@@ -1,1 +1,21 @@
 //! What the user wrote: raw types one to one with the file, and what is wrong with it. No runtime types.
+
+pub mod decode;
+pub mod diagnostic;
+pub mod fields;
+mod macros;
+pub mod mask;
+pub mod node;
+pub mod render;
+pub mod scalars;
+pub mod span;
+pub mod table;
+pub mod yaml;
+
+pub use self::{
+    decode::{Decode, Decoder},
+    diagnostic::{Diagnostic, Diagnostics, Severity},
+    node::Node,
+    render::SourceMap,
+    span::{Sp, Span},
+};

@@ -1,0 +1,133 @@
+//! `config_struct!` and `config_words!`: a mapping's struct, decoder and table of keys from one list.
+
+/// Declares a mapping of the file: the struct, its decoder and its table of keys, all from one list.
+///
+/// Each key is `required`, `optional` or `default("text as the user would write it")`. A required or default
+/// key becomes a field of type `Sp<T>`, an optional one `Option<Sp<T>>`. `name as "key": T` names a key that is no
+/// identifier in Rust. `short = "key"` names the key for which a bare value stands, `unavailable = [...]`
+/// keys of the contract that are not built yet.
+///
+/// ```
+/// bearerd::config_struct! {
+///     /// A client's account at the token endpoint.
+///     pub struct Account = "account" {
+///         /// Who we are.
+///         required client_id: String,
+///         /// How long an answer may take.
+///         default("10s") timeout: std::time::Duration,
+///         /// Which rights to ask for.
+///         optional scope: String,
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! config_struct {
+    (
+        $(#[doc = $doc:literal])*
+        $vis:vis struct $name:ident = $title:literal $(, short = $short:literal)? $(, unavailable = [$($gone:literal),* $(,)?])? {
+            $(
+                $(#[doc = $field_doc:literal])*
+                $presence:ident $(($default:literal))? $field:ident $(as $key:literal)? : $ty:ty
+            ),* $(,)?
+        }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Debug)]
+        $vis struct $name {
+            $( $(#[doc = $field_doc])* pub $field: $crate::config_struct!(@type $presence $ty), )*
+            /// Keys that are in the file but could not be read (each has its diagnostic).
+            pub failed: Vec<&'static str>,
+        }
+
+        impl $name {
+            /// The keys of this mapping.
+            pub const TABLE: &'static $crate::config::table::Table = &$crate::config::table::Table {
+                name: $title,
+                doc: &[$($doc),*],
+                fields: &[$(
+                    $crate::config::table::Field {
+                        name: $crate::config_struct!(@key $field $($key)?),
+                        doc: &[$($field_doc),*],
+                        presence: $crate::config_struct!(@presence $presence $($default)?),
+                        ty: <$ty as $crate::config::decode::Decode>::ty,
+                    }
+                ),*],
+                short: $crate::config_struct!(@short $($short)?),
+                unavailable: &[$($($gone),*)?],
+            };
+        }
+
+        impl $crate::config::decode::Decode for $name {
+            fn decode(
+                node: &$crate::config::node::Node,
+                decoder: &mut $crate::config::decode::Decoder,
+            ) -> Option<Self> {
+                let mut fields = decoder.fields(node, Self::TABLE)?;
+                $(
+                    let $field = $crate::config_struct!(
+                        @decode $presence fields decoder $ty, $crate::config_struct!(@key $field $($key)?) $(, $default)?
+                    );
+                )*
+                let failed = fields.finish(decoder);
+                Some(Self {
+                    $( $field: $crate::config_struct!(@unwrap $presence $field), )*
+                    failed,
+                })
+            }
+
+            fn ty() -> $crate::config::table::Type {
+                $crate::config::table::Type::Table(Self::TABLE)
+            }
+        }
+    };
+    (@type optional $ty:ty) => { Option<$crate::config::Sp<$ty>> };
+    (@type $other:ident $ty:ty) => { $crate::config::Sp<$ty> };
+    (@key $field:ident) => { stringify!($field) };
+    (@key $field:ident $key:literal) => { $key };
+    (@short) => { None };
+    (@short $short:literal) => { Some($short) };
+    (@presence required) => { $crate::config::table::Presence::Required };
+    (@presence optional) => { $crate::config::table::Presence::Optional };
+    (@presence default $text:literal) => { $crate::config::table::Presence::Default($text) };
+    (@decode required $fields:ident $decoder:ident $ty:ty, $key:expr) => { $fields.required::<$ty>($key, $decoder) };
+    (@decode optional $fields:ident $decoder:ident $ty:ty, $key:expr) => { $fields.optional::<$ty>($key, $decoder) };
+    (@decode default $fields:ident $decoder:ident $ty:ty, $key:expr, $text:literal) => {
+        $fields.defaulted::<$ty>($key, $text, $decoder)
+    };
+    (@unwrap optional $field:ident) => { $field };
+    (@unwrap $other:ident $field:ident) => { $field? };
+}
+
+/// Declares a closed set of words: the enum, its decoder and its list for the reference.
+#[macro_export]
+macro_rules! config_words {
+    (
+        $(#[doc = $doc:literal])*
+        $vis:vis enum $name:ident {
+            $( $(#[doc = $word_doc:literal])* $variant:ident = $word:literal ),* $(,)?
+        }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $vis enum $name {
+            $( $(#[doc = $word_doc])* $variant, )*
+        }
+
+        impl $crate::config::decode::Decode for $name {
+            fn decode(
+                node: &$crate::config::node::Node,
+                decoder: &mut $crate::config::decode::Decoder,
+            ) -> Option<Self> {
+                const WORDS: &[(&str, $name)] = &[$(($word, $name::$variant)),*];
+                $crate::config::scalars::word(node, decoder, WORDS)
+            }
+
+            fn ty() -> $crate::config::table::Type {
+                $crate::config::table::Type::Words(&[$($word),*])
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+use std::time::Duration;
+
+use crate::config::{Decode, Decoder, SourceMap, mask::Mask, scalars::OneOrList, yaml};
+
+crate::config_struct! {
+    /// A thing.
+    pub(crate) struct Thing = "a thing", short = "path", unavailable = ["subject"] {
+        /// Where.
+        required path: String,
+        /// Kind of match.
+        optional r#match as "match": OneOrList<String>,
+        /// How long.
+        default("10s") wait: Duration,
+        /// A count.
+        optional count: u64,
+    }
+}
+
+fn decode(text: &str) -> (Option<Thing>, String) {
+    let mut decoder = Decoder::default();
+    let mut source = SourceMap::new("routes.yaml", text);
+    let root = yaml::parse(text, &mut decoder.diagnostics);
+    let thing = root
+        .as_ref()
+        .and_then(|root| Thing::decode(root, &mut decoder));
+    source.set_mask(match &root {
+        Some(root) => Mask::of_tree(root, &decoder.marks),
+        None => Mask::of_broken(vec!["path", "match"]),
+    });
+    (thing, source.render(&decoder.diagnostics, false))
+}
+
+#[test]
+fn reads_required_optional_and_default_keys() {
+    let (thing, text) = decode("path: /x\nmatch: [a, b]\n");
+    let thing = thing.expect(&text);
+    assert_eq!(thing.path.value, "/x");
+    assert_eq!(thing.wait.value, Duration::from_secs(10));
+    assert_eq!(
+        thing
+            .r#match
+            .unwrap()
+            .iter()
+            .map(|m| m.value.as_str())
+            .collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+    assert!(thing.count.is_none() && thing.failed.is_empty());
+}
+
+#[test]
+fn a_bare_value_is_the_short_form() {
+    assert_eq!(decode("/x").0.unwrap().path.value, "/x");
+}
+
+#[test]
+fn every_error_is_reported_at_once_with_its_place() {
+    let (thing, text) = decode("pat: hunter2\nwait: 10 s\nsubject: {x: 1}\ncount: -1 # hunter3\n");
+    assert!(thing.is_none());
+    println!("{text}");
+    for expected in [
+        "`path` is missing in a thing",
+        "unknown key `pat`",
+        "did you mean `path`?",
+        "routes.yaml:2:7",
+        "this is no duration",
+        "`subject` is not available in this version",
+        "routes.yaml:4:8",
+    ] {
+        assert!(text.contains(expected), "{expected} not in\n{text}");
+    }
+    assert!(!text.contains("hunter"), "{text}");
+}
+
+#[test]
+fn a_broken_file_shows_known_keys_only() {
+    let (_, text) = decode("path: [hunter2\nmatch: }hunter3\n");
+    println!("{text}");
+    assert!(!text.contains("hunter"), "{text}");
+}
