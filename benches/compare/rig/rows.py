@@ -1,0 +1,72 @@
+"""What is measured: one row per job, and the bar that bearerd has to meet in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+EVERYONE = ("nginx", "haproxy", "envoy", "bearerd")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one system is asked to do."""
+
+    path: str
+    """Of the upstream; see upstream.FILES."""
+    connections: int = 64
+    tls: bool = False
+    """Whether the upstream is reached over TLS (and verified)."""
+    routes: int | None = None
+    """How many routes bearerd has, the requested one last; None is a single route for `/`."""
+
+    @property
+    def request_path(self) -> str:
+        return self.path if self.routes is None else f"{LAST_ROUTE}{self.path[1:]}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One system in one row."""
+
+    system: str
+    job: Job
+    label: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """Systems whose figures stand beside each other."""
+
+    key: str
+    title: str
+    entries: tuple[Entry, ...]
+    bars: dict[str, float] = field(default_factory=dict)
+    """Label of another entry -> at most this many times its CPU per request, for the last entry."""
+
+
+def row(key: str, title: str, job: Job, bars: dict[str, float]) -> Row:
+    return Row(key, title, tuple(Entry(name, job, name) for name in EVERYONE), bars)
+
+
+LAST_ROUTE = "/r09999/"
+
+ROWS = (
+    row("small", "small GET, HTTP/1.1 to HTTP/1.1, 64 connections",
+        Job("/small"), {"nginx": 1.0, "envoy": 0.30}),
+    row("large", "100 KiB GET, 16 connections",
+        Job("/large", connections=16), {"nginx": 0.65, "haproxy": 0.95}),
+    row("tls", "small GET, TLS upstream, 64 connections",
+        Job("/small", tls=True), {"nginx": 0.95}),
+    Row("routes", "small GET, the last of 10,000 routes, 64 connections", (
+        Entry("bearerd", Job("/small", routes=1), "bearerd, 1 route"),
+        Entry("bearerd", Job("/small", routes=10_000), "bearerd, 10,000 routes"),
+    ), {"bearerd, 1 route": 1.05}),
+)
+
+# Not asked for on every change: `--rows large-tls,huge`.
+MORE_ROWS = (
+    row("large-tls", "100 KiB GET, TLS upstream, 16 connections",
+        Job("/large", connections=16, tls=True), {"nginx": 0.85}),
+    row("huge", "10 MiB GET, 16 connections",
+        Job("/huge", connections=16), {"nginx": 0.65, "haproxy": 0.95}),
+)

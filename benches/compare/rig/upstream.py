@@ -1,0 +1,98 @@
+"""The upstream: nginx with one worker that answers 401 unless Authorization is the run's token."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+from pathlib import Path
+
+from . import LOAD_CORE
+from .process import Process, free_port
+
+SMALL = b'{"id":7,"state":"paid","amount":"12.50","currency":"EUR"}\n'
+FILES = {"/small": len(SMALL), "/large": 100 * 1024, "/huge": 10 * 1024 * 1024}
+
+
+class Upstream:
+    """Plain and TLS listener, the bodies of FILES, and the count of requests it has seen."""
+
+    def __init__(self, folder: Path, token: str):
+        self.port, self.tls_port = free_port(), free_port()
+        self.ca = folder / "upstream.pem"
+        make_certificate(folder)
+        for path, size in FILES.items():
+            body = SMALL if path == "/small" else (b"0123456789abcdef" * (size // 16))
+            (folder / path[1:]).write_bytes(body)
+        config = folder / "upstream.conf"
+        config.write_text(CONFIG.format(folder=folder, token=token, port=self.port,
+                                        tls_port=self.tls_port))
+        command = ["nginx", "-p", str(folder), "-e", str(folder / "upstream.error"),
+                   "-c", str(config)]
+        self.process = Process("upstream", command, LOAD_CORE, self.port, folder)
+
+    def __enter__(self) -> Upstream:
+        self.process.__enter__()
+        return self
+
+    def __exit__(self, *args) -> None:
+        self.process.__exit__(*args)
+
+    def requests_seen(self) -> int:
+        """All requests since the start, over both listeners."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection.request("GET", "/-/status")
+        words = connection.getresponse().read().decode().split()
+        connection.close()
+        # "server accepts handled requests 3 3 7 Reading: ..."
+        return int(words[words.index("requests") + 3])
+
+
+def make_certificate(folder: Path) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "30", "-subj", "/CN=upstream.test",
+         "-addext", "subjectAltName=DNS:upstream.test,DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(folder / "upstream.key"), "-out", str(folder / "upstream.pem")],
+        check=True, capture_output=True)
+
+
+# One cipher suite for everybody, so that each system does the same work over TLS.
+CONFIG = """
+daemon off;
+worker_processes 1;
+pid {folder}/upstream.pid;
+error_log {folder}/upstream.error warn;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    default_type application/json;
+    client_body_temp_path {folder}/upstream-body;
+    proxy_temp_path {folder}/upstream-proxy;
+    fastcgi_temp_path {folder}/upstream-fastcgi;
+    uwsgi_temp_path {folder}/upstream-uwsgi;
+    scgi_temp_path {folder}/upstream-scgi;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    sendfile on;
+    tcp_nopush on;
+    open_file_cache max=16;
+    map_hash_bucket_size 256;
+    map $http_authorization $refused {{
+        default 1;
+        "Bearer {token}" 0;
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{tls_port} ssl backlog=4096;
+        ssl_certificate {folder}/upstream.pem;
+        ssl_certificate_key {folder}/upstream.key;
+        ssl_protocols TLSv1.3;
+        ssl_conf_command Ciphersuites TLS_AES_256_GCM_SHA384;
+        root {folder};
+        location = /-/status {{ stub_status; }}
+        location / {{
+            if ($refused) {{ return 401; }}
+        }}
+    }}
+}}
+"""
