@@ -11,6 +11,14 @@ use crate::{
     upstream::Upstream,
 };
 
+mod hash;
+pub mod host;
+pub mod path;
+pub mod pattern;
+pub mod table;
+pub mod target;
+pub mod trace;
+
 /// One generation of the configuration. A request keeps the one that it began with.
 #[derive(Debug)]
 pub struct Snapshot {
