@@ -3,13 +3,17 @@
 pub mod decode;
 pub mod diagnostic;
 pub mod fields;
+mod http_scalars;
+pub mod interpolate;
 mod macros;
 pub mod mask;
 pub mod node;
 pub mod render;
 pub mod scalars;
+pub mod secret_source;
 pub mod span;
 pub mod table;
+pub mod url;
 pub mod yaml;
 
 pub use self::{
@@ -17,5 +21,7 @@ pub use self::{
     diagnostic::{Diagnostic, Diagnostics, Severity},
     node::Node,
     render::SourceMap,
+    secret_source::{Resolver, SecretSource},
     span::{Sp, Span},
+    url::HttpUrl,
 };

@@ -31,6 +31,8 @@ pub struct Scalar {
     pub text: String,
     /// Whether YAML may take it for a number or a boolean: not quoted, or filled in from a variable.
     pub typed: bool,
+    /// Whether a variable was filled in.
+    pub filled: bool,
 }
 
 /// A key and its value.
@@ -50,6 +52,7 @@ impl Node {
         let scalar = Scalar {
             text: text.to_owned(),
             typed: true,
+            filled: false,
         };
         Self {
             span,

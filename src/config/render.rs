@@ -145,14 +145,18 @@ impl SourceMap {
             .max(start + 1)
             .min(masked.text.len())
             .max(start);
+        let mut snippet = Snippet::source(masked.text.clone())
+            .line_start(number)
+            .fold(false)
+            .annotation(kind.span(start..end).label(label));
+        if masked.text[..start].chars().count() + 1 == self.column(span) {
+            snippet = snippet.path(self.name.as_str());
+            return group.element(snippet);
+        }
+        // What was masked before the place moved it: the true column comes from us.
         let origin = Origin::path(self.name.as_str())
             .line(number)
             .char_column(self.column(span));
-        group.element(origin).element(
-            Snippet::source(masked.text.clone())
-                .line_start(number)
-                .fold(false)
-                .annotation(kind.span(start..end).label(label)),
-        )
+        group.element(origin).element(snippet)
     }
 }

@@ -144,13 +144,21 @@ impl Builder<'_> {
         let span = span_of(&shape.defined);
         let kind = match shape.value {
             Shape::Null => Kind::Null,
-            Shape::Text(text) => Kind::Scalar(Scalar { text, typed: false }),
+            Shape::Text(text) => Kind::Scalar(Scalar {
+                text,
+                typed: false,
+                filled: false,
+            }),
             Shape::Typed(value) => {
                 let source = self.source(span).trim();
                 let spelled =
                     source.starts_with(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
                 let text = if spelled { source.to_owned() } else { value };
-                Kind::Scalar(Scalar { text, typed: true })
+                Kind::Scalar(Scalar {
+                    text,
+                    typed: true,
+                    filled: false,
+                })
             }
             Shape::List(items) => Kind::List(items.into_iter().map(|i| self.node(i)).collect()),
             Shape::Map(entries) => Kind::Map(self.entries(entries)),
