@@ -4,9 +4,13 @@
 //! `flight`) time and sharing, the caller HTTP. `life` decides and is pure; `refresher` does what it says.
 
 mod cache;
+mod client_auth;
+mod endpoint;
 mod error;
 mod fingerprint;
 mod flight;
+mod form;
+pub mod grants;
 mod lease;
 mod life;
 mod pace;
@@ -14,11 +18,18 @@ mod refresher;
 mod refusals;
 mod registry;
 mod source;
+mod token_call;
+mod token_json;
+mod token_response;
 mod view;
 
+pub use client_auth::{Client, ClientAuth};
+pub use endpoint::{Endpoint, EndpointError, EndpointSettings};
 pub use error::{CredentialError, CredentialErrorKind, FailureKind, FetchError, Retry};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
 pub use lease::Lease;
 pub use registry::{CacheSettings, CredentialHandle, Credentials, Obtained, Rejection, obtain};
 pub use source::{BoxFuture, Credential, Source, Subject};
+pub use token_call::{Extras, TokenCall, TokenCallError};
+pub use token_response::{TokenResponse, read as read_token_response};
 pub use view::{Counters, CredentialView, FetchView, SlotState};

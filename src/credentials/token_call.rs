@@ -1,0 +1,194 @@
+//! A call to a token endpoint as every OAuth grant makes it: the grant's own parameters, who we are, what we ask for.
+
+use std::time::Duration;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST,
+        TRANSFER_ENCODING,
+    },
+};
+
+use super::{
+    ClientAuth, Credential, Endpoint, FetchError, FingerprintBuilder, form::Form, token_response,
+};
+use crate::secret::Secret;
+
+/// The settings that all OAuth grants share.
+#[derive(Clone, Debug)]
+pub struct TokenCall {
+    endpoint: Endpoint,
+    auth: ClientAuth,
+    extras: Extras,
+}
+
+/// What a token call carries beside the grant's own parameters.
+#[derive(Clone, Debug)]
+pub struct Extras {
+    /// `scope`, as one text.
+    pub scope: Option<String>,
+    /// `audience`, once for each.
+    pub audiences: Vec<String>,
+    /// `resource` (RFC 8707), once for each.
+    pub resources: Vec<String>,
+    /// More form parameters.
+    pub params: Vec<(String, Secret)>,
+    /// More header fields; values are marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// More parameters of the URL's query.
+    pub query: Vec<(String, Secret)>,
+    /// The life of a token that comes without one.
+    pub default_expires_in: Duration,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        Self {
+            scope: None,
+            audiences: Vec::new(),
+            resources: Vec::new(),
+            params: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
+            default_expires_in: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Settings that contradict each other.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenCallError {
+    /// A parameter that the grant or the client authentication sends already.
+    #[error("parameter `{0}` is sent already; a parameter may stand in a token request only once")]
+    Parameter(String),
+    /// A field that frames the request, or would be a second client authentication.
+    #[error("header `{0}` of a token request can't be set")]
+    Header(HeaderName),
+}
+
+impl TokenCall {
+    /// Checks that nothing is sent twice (RFC 6749 2.3, 3.2).
+    ///
+    /// # Errors
+    /// [`TokenCallError`] names the parameter or header.
+    pub fn new(
+        endpoint: Endpoint,
+        auth: ClientAuth,
+        extras: Extras,
+    ) -> Result<Self, TokenCallError> {
+        let taken = |name: &str| {
+            RESERVED.contains(&name)
+                || name == "scope" && extras.scope.is_some()
+                || name == "audience" && !extras.audiences.is_empty()
+                || name == "resource" && !extras.resources.is_empty()
+        };
+        for (at, (name, _)) in extras.params.iter().enumerate() {
+            let repeated = extras.params[..at]
+                .iter()
+                .any(|(earlier, _)| earlier == name);
+            if repeated || taken(name) {
+                return Err(TokenCallError::Parameter(name.clone()));
+            }
+        }
+        for (name, _) in &extras.headers {
+            if FRAMING.contains(name) || *name == AUTHORIZATION && auth.uses_header() {
+                return Err(TokenCallError::Header(name.clone()));
+            }
+        }
+        Ok(Self {
+            endpoint,
+            auth,
+            extras,
+        })
+    }
+
+    /// Where it calls, as it may be shown.
+    pub fn shown(&self) -> &str {
+        self.endpoint.shown()
+    }
+
+    /// Asks for a token; `grant` holds the grant's own parameters, `grant_type` among them.
+    ///
+    /// # Errors
+    /// [`FetchError`] whose detail begins with the endpoint.
+    pub async fn run(&self, grant: &[(&str, &str)]) -> Result<Credential, FetchError> {
+        self.call(grant).await.map_err(|error| FetchError {
+            detail: format!("{}: {}", self.shown(), error.detail).into(),
+            ..error
+        })
+    }
+
+    async fn call(&self, grant: &[(&str, &str)]) -> Result<Credential, FetchError> {
+        let mut form = Form::default();
+        for (name, value) in grant {
+            form.add(name, value);
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.extras.headers {
+            headers.append(name, value.clone());
+        }
+        if let Some(value) = self.auth.apply(&mut form) {
+            headers.insert(AUTHORIZATION, value);
+        }
+        self.ask_for(&mut form);
+        let answer = self
+            .endpoint
+            .post(&self.extras.query, headers, &form)
+            .await?;
+        let token =
+            token_response::read(answer.status, &answer.headers, &answer.body, answer.wall)?;
+        Ok(Credential {
+            parts: vec![("access_token", token.access_token)],
+            life: Some(token.life.unwrap_or(self.extras.default_expires_in)),
+            sent: answer.sent,
+            refresh: token.refresh_token,
+            scope: token.scope,
+        })
+    }
+
+    fn ask_for(&self, form: &mut Form) {
+        if let Some(scope) = &self.extras.scope {
+            form.add("scope", scope);
+        }
+        for audience in &self.extras.audiences {
+            form.add("audience", audience);
+        }
+        for resource in &self.extras.resources {
+            form.add("resource", resource);
+        }
+        for (name, value) in &self.extras.params {
+            form.add(name, value.expose());
+        }
+    }
+
+    /// Adds all of it to a source's fingerprint.
+    pub fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
+        let texts = |builder: FingerprintBuilder, list: &[String]| {
+            builder.list(list.iter(), |b, text| b.text(text))
+        };
+        let pairs = |builder: FingerprintBuilder, list: &[(String, Secret)]| {
+            builder.list(list.iter(), |b, (name, value)| b.text(name).secret(value))
+        };
+        let extras = &self.extras;
+        let builder = self.auth.fingerprint(self.endpoint.fingerprint(builder));
+        let builder = builder.option(extras.scope.as_deref(), FingerprintBuilder::text);
+        let builder = texts(texts(builder, &extras.audiences), &extras.resources);
+        pairs(pairs(builder, &extras.params), &extras.query)
+            .list(extras.headers.iter(), |b, (name, value)| {
+                b.text(name.as_str()).bytes(value.as_bytes())
+            })
+            .bytes(&extras.default_expires_in.as_nanos().to_be_bytes())
+    }
+}
+
+const RESERVED: [&str; 3] = ["grant_type", "client_id", "client_secret"];
+
+const FRAMING: [HeaderName; 6] = [
+    HOST,
+    CONNECTION,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    TRANSFER_ENCODING,
+    ACCEPT_ENCODING,
+];

@@ -1,0 +1,290 @@
+//! What a token endpoint answered, in all the shapes that real ones have, turned into a token or a typed failure.
+//!
+//! Pure: the same bytes always mean the same. RFC 6749 5.1 and 5.2 are the core; the rest is tolerance that
+//! vendors made necessary, each with a test.
+
+use std::{borrow::Cow, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+
+use super::{
+    FailureKind, FetchError, Retry,
+    token_json::{self, Field, Fields},
+};
+use crate::secret::Secret;
+
+/// A usable answer.
+#[derive(Debug)]
+pub struct TokenResponse {
+    /// The token: visible ASCII, at most 16 KiB.
+    pub access_token: Secret,
+    /// How long it lives; none where neither the answer nor the token itself says so. Never zero.
+    pub life: Option<Duration>,
+    /// What renews it.
+    pub refresh_token: Option<Secret>,
+    /// The scope that was granted, as one text.
+    pub scope: Option<String>,
+}
+
+/// Reads an answer; `wall` is the time since 1970 when the request was sent.
+///
+/// # Errors
+/// [`FetchError`] with a detail that holds nothing of the body but well-known error codes.
+pub fn read(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    wall: Duration,
+) -> Result<TokenResponse, FetchError> {
+    if status.is_success() {
+        return token_json::with_fields(body, |fields| usable(status, fields, wall))
+            .unwrap_or_else(|| Err(FetchError::malformed(not_json(body))));
+    }
+    let after = retry_after(headers, wall);
+    let code = token_json::with_fields(body, |fields| refusal(&fields)).flatten();
+    Err(failure(status, code, after))
+}
+
+fn usable(
+    status: StatusCode,
+    fields: Fields<'_>,
+    wall: Duration,
+) -> Result<TokenResponse, FetchError> {
+    if let Some(code) = refusal(&fields) {
+        return Err(failure(status, Some(code), None));
+    }
+    if fields.ambiguous {
+        return Err(FetchError::malformed("two different tokens in one answer"));
+    }
+    let access_token = match fields.access_token {
+        Field::Text(text) => token(text)?,
+        Field::Null => return Err(FetchError::malformed("no access_token in the answer")),
+        _ => return Err(FetchError::malformed("the access_token is not a text")),
+    };
+    known_type(&fields.token_type)?;
+    let life = match life(&fields.expires_in)? {
+        Some(life) => Some(life),
+        None => jwt_life(access_token.expose(), wall)?,
+    };
+    let refresh_token = match fields.refresh_token {
+        Field::Text(text) if !text.is_empty() => Some(token(text)?),
+        _ => None,
+    };
+    Ok(TokenResponse {
+        access_token,
+        life,
+        refresh_token,
+        scope: scope(&fields.scope),
+    })
+}
+
+/// Checked here once, so that nothing from the network can break out of a header later.
+fn token(text: Cow<'_, str>) -> Result<Secret, FetchError> {
+    let secret = Secret::new(text.into_owned());
+    let bytes = secret.expose().as_bytes();
+    if bytes.is_empty() {
+        return Err(FetchError::malformed("the token is empty"));
+    }
+    if bytes.len() > LONGEST_TOKEN {
+        return Err(FetchError::malformed("the token is longer than 16 KiB"));
+    }
+    if !bytes.iter().all(u8::is_ascii_graphic) {
+        return Err(FetchError::malformed(
+            "the token holds bytes that are not visible ASCII",
+        ));
+    }
+    Ok(secret)
+}
+
+/// RFC 6749 7.1: a token of a type that is not understood must not be used.
+fn known_type(token_type: &Field<'_>) -> Result<(), FetchError> {
+    match token_type {
+        Field::Null => Ok(()),
+        // Apigee says BearerToken.
+        Field::Text(text)
+            if ["", "bearer", "bearertoken"]
+                .iter()
+                .any(|known| text.eq_ignore_ascii_case(known)) =>
+        {
+            Ok(())
+        }
+        _ => Err(FetchError::malformed("the token is not of type Bearer")),
+    }
+}
+
+fn life(expires_in: &Field<'_>) -> Result<Option<Duration>, FetchError> {
+    let seconds = match expires_in {
+        Field::Null => return Ok(None),
+        Field::Number(seconds) => *seconds,
+        Field::Text(text) => text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|seconds: &f64| seconds.is_finite())
+            .ok_or_else(|| FetchError::malformed("expires_in is a text that is not a number"))?,
+        _ => return Err(FetchError::malformed("expires_in is not a number")),
+    };
+    positive(seconds).map(Some)
+}
+
+fn positive(seconds: f64) -> Result<Duration, FetchError> {
+    if seconds > 0.0 {
+        return Ok(Duration::from_secs_f64(seconds.min(LONGEST_LIFE)));
+    }
+    Err(FetchError::malformed(
+        "the token had expired when it arrived",
+    ))
+}
+
+/// The rest of a JWT's life; read and not verified, since it only says when to ask again.
+fn jwt_life(token: &str, wall: Duration) -> Result<Option<Duration>, FetchError> {
+    let mut parts = token.split('.');
+    let (Some(_), Some(payload), Some(_), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Ok(None);
+    };
+    let Ok(payload) = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')) else {
+        return Ok(None);
+    };
+    let payload = zeroize::Zeroizing::new(payload);
+    let exp = token_json::with_fields(&payload, |fields| match fields.exp {
+        Field::Number(exp) => Some(exp),
+        _ => None,
+    });
+    exp.flatten()
+        .map(|exp| positive(exp - wall.as_secs_f64()))
+        .transpose()
+}
+
+fn scope(scope: &Field<'_>) -> Option<String> {
+    let text = match scope {
+        Field::Text(text) => text.clone().into_owned(),
+        Field::List(items) => items.join(" "),
+        _ => return None,
+    };
+    // It will be shown: nothing that could write on a terminal or flood a page.
+    let fine = text.len() <= 4096 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    Some(text).filter(|text| fine && !text.is_empty())
+}
+
+/// What an answer says against us, if it does.
+enum Code {
+    Known(&'static str, FailureKind),
+    Status(StatusCode),
+    Other,
+}
+
+fn refusal(fields: &Fields<'_>) -> Option<Code> {
+    match &fields.error {
+        Field::Text(text) if text.is_empty() => None,
+        Field::Text(text) => Some(known_code(text)),
+        Field::Number(number) => Some(status_code(*number).unwrap_or(Code::Other)),
+        Field::Object { code } => Some(code.and_then(status_code).unwrap_or(Code::Other)),
+        Field::List(_) => Some(Code::Other),
+        Field::Null | Field::Bool(false) => match (&fields.access_token, &fields.code) {
+            // `{code, message}` with a status of 200.
+            (Field::Null, Field::Number(number)) => status_code(*number),
+            (Field::Null, Field::Text(text)) => text.parse().ok().and_then(status_code),
+            _ => None,
+        },
+        Field::Bool(true) => Some(Code::Other),
+    }
+}
+
+fn known_code(text: &str) -> Code {
+    CODES
+        .iter()
+        .find(|(code, _)| *code == text)
+        .map_or(Code::Other, |(code, kind)| Code::Known(code, *kind))
+}
+
+fn status_code(number: f64) -> Option<Code> {
+    // Only whole statuses of errors; any other number is a vendor's own.
+    let whole =
+        (number.fract() == 0.0 && (400.0..600.0).contains(&number)).then_some(number as u16)?;
+    StatusCode::from_u16(whole).ok().map(Code::Status)
+}
+
+fn failure(status: StatusCode, code: Option<Code>, after: Option<Duration>) -> FetchError {
+    let answered = format!("answered {}", status.as_u16());
+    let (kind, detail) = match code {
+        Some(Code::Known(name, kind)) => (kind, format!("{answered} with error {name}")),
+        Some(Code::Status(inner)) if status.is_success() => (
+            kind_of(inner),
+            format!("{answered} with code {} inside", inner.as_u16()),
+        ),
+        Some(Code::Other) if status.is_success() => {
+            (FailureKind::Rejected, format!("{answered} with an error"))
+        }
+        _ => (kind_of(status), answered),
+    };
+    let retry = match kind {
+        FailureKind::Rejected => Retry::Permanent,
+        _ => Retry::Transient { after },
+    };
+    FetchError {
+        kind,
+        retry,
+        detail: detail.into(),
+    }
+}
+
+fn kind_of(status: StatusCode) -> FailureKind {
+    match status.as_u16() {
+        300..400 => FailureKind::Redirect,
+        408 => FailureKind::Timeout,
+        429 => FailureKind::RateLimited,
+        421 | 425 | 500.. => FailureKind::Failing,
+        _ => FailureKind::Rejected,
+    }
+}
+
+/// Seconds or a date (RFC 9110 10.2.3).
+fn retry_after(headers: &HeaderMap, wall: Duration) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(date.saturating_sub(wall))
+}
+
+fn not_json(body: &[u8]) -> &'static str {
+    let text = body.trim_ascii_start();
+    match text {
+        [] => "the answer is empty",
+        [b'<', ..] => "the answer is HTML or XML, not JSON",
+        [0x1f, 0x8b, ..] => "the answer is compressed, which was not asked for",
+        [b'{', ..] => "the answer is not well-formed JSON",
+        _ => "the answer is not a JSON object",
+    }
+}
+
+/// Error codes that mean something to us. Only these are ever shown: any other text could be an echo of the secret.
+const CODES: &[(&str, FailureKind)] = &[
+    ("invalid_client", FailureKind::Rejected),
+    ("invalid_grant", FailureKind::Rejected),
+    ("unauthorized_client", FailureKind::Rejected),
+    ("invalid_scope", FailureKind::Rejected),
+    ("invalid_request", FailureKind::Rejected),
+    ("invalid_target", FailureKind::Rejected),
+    ("unsupported_grant_type", FailureKind::Rejected),
+    ("access_denied", FailureKind::Rejected),
+    ("temporarily_unavailable", FailureKind::Failing),
+    ("server_error", FailureKind::Failing),
+    ("slow_down", FailureKind::RateLimited),
+    ("rate_limited", FailureKind::RateLimited),
+    ("rate_limit_exceeded", FailureKind::RateLimited),
+    ("too_many_requests", FailureKind::RateLimited),
+];
+
+const LONGEST_TOKEN: usize = 16 * 1024;
+
+/// A year: far beyond any renewal, far below what overflows a clock.
+const LONGEST_LIFE: f64 = 366.0 * 86_400.0;
+
+#[cfg(test)]
+mod tests;
