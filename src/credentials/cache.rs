@@ -277,6 +277,6 @@ impl Drop for Waiting<'_> {
         self.slot.waiters.fetch_sub(1, Ordering::Relaxed);
         let mut state = self.slot.state();
         state.counters.waits += 1;
-        state.counters.waited += clock::now() - self.began;
+        state.counters.waited.observe(clock::now() - self.began);
     }
 }

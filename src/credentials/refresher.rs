@@ -188,11 +188,12 @@ fn record(state: &mut State, view: FetchView, landing: Option<&Landing>, ended: 
         _ => view.failure,
     };
     state.last_fetch = Some((ended, FetchView { failure, ..view }));
-    state.counters.fetching += view.took;
     if failure.is_some() {
         state.counters.failures += 1;
+        state.counters.failing.observe(view.took);
     } else {
         state.counters.fetches += 1;
+        state.counters.fetching.observe(view.took);
     }
 }
 

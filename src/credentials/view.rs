@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::FailureKind;
+use crate::telemetry::metrics::Snapshot;
 
 /// One slot as operators see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,14 +102,16 @@ pub struct Counters {
     pub uses: u64,
     /// Requests that had to wait.
     pub waits: u64,
-    /// The sum of their waits.
-    pub waited: Duration,
+    /// How long they waited.
+    pub waited: Snapshot,
     /// Refusals by upstreams.
     pub rejections: u64,
     /// Token calls that brought a credential.
     pub fetches: u64,
     /// Token calls that did not.
     pub failures: u64,
-    /// The sum of the time that token calls took.
-    pub fetching: Duration,
+    /// How long the calls that brought one took.
+    pub fetching: Snapshot,
+    /// How long the calls that did not took.
+    pub failing: Snapshot,
 }

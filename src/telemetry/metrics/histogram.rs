@@ -17,8 +17,7 @@ pub struct Histogram {
 impl Histogram {
     /// Adds one duration.
     pub fn observe(&self, duration: Duration) {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.partition_point(|bound| *bound < nanos);
+        let (bucket, nanos) = place(duration);
         self.counts[bucket].fetch_add(1, Relaxed);
         self.nanos.fetch_add(nanos, Relaxed);
     }
@@ -35,13 +34,22 @@ impl Histogram {
 }
 
 /// The contents of a [`Histogram`] at one moment, or of several added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Also a histogram by itself, for those who count under a lock of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     counts: [u64; BUCKETS],
     nanos: u64,
 }
 
 impl Snapshot {
+    /// Adds one duration.
+    pub fn observe(&mut self, duration: Duration) {
+        let (bucket, nanos) = place(duration);
+        self.counts[bucket] += 1;
+        self.nanos = self.nanos.saturating_add(nanos);
+    }
+
     /// Adds another histogram's contents.
     pub fn add(&mut self, other: &Self) {
         for (sum, count) in self.counts.iter_mut().zip(other.counts) {
@@ -69,6 +77,12 @@ impl Snapshot {
             (bound.unwrap_or(f64::INFINITY), self.counts[i])
         })
     }
+}
+
+/// The bucket of a duration and its nanoseconds.
+fn place(duration: Duration) -> (usize, u64) {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    (BOUNDS.partition_point(|bound| *bound < nanos), nanos)
 }
 
 /// Upper bounds in nanoseconds: 250 us, where a proxy's own share would show, to a minute.
@@ -130,7 +144,8 @@ mod tests {
         histogram.observe(Duration::from_secs(1));
         let mut sum = histogram.snapshot();
         sum.add(&histogram.snapshot());
-        assert_eq!(sum.count(), 4);
-        assert_eq!(sum.sum(), 3.0);
+        sum.observe(Duration::from_secs(2));
+        assert_eq!(sum.count(), 5);
+        assert_eq!(sum.sum(), 5.0);
     }
 }

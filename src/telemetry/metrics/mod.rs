@@ -13,7 +13,7 @@ use std::{
 
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
-pub use self::{route::RouteMetrics, samples::Samples};
+pub use self::{histogram::Snapshot, route::RouteMetrics, samples::Samples};
 use crate::{clock, telemetry::logs};
 
 /// The media type of [`Metrics::encode`]'s text.
