@@ -25,7 +25,7 @@
 //! reads this table and checks every `use crate::`.
 //!
 //! ```text
-//! 0 secret clock body
+//! 0 secret clock body percent
 //! 1 config
 //! 2 telemetry
 //! 3 credentials injectors callers upstream
@@ -44,6 +44,7 @@ pub mod config;
 pub mod credentials;
 pub mod injectors;
 pub mod layers;
+mod percent;
 pub mod routes;
 pub mod secret;
 pub mod telemetry;

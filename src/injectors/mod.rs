@@ -1,17 +1,30 @@
 //! Where a credential goes in a request: header, query parameter or cookie, with a templated value.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use http::{HeaderName, HeaderValue};
+use arc_swap::ArcSwapOption;
+use http::{HeaderName, HeaderValue, header};
 
 use crate::secret::Secret;
 
+mod guard;
+mod injector;
+mod template;
+
+pub use guard::{Guarded, fold_eq};
+pub use injector::{Injector, InjectorError, Place};
+pub use template::TemplateError;
+
 /// All that one credential puts on a request.
 #[derive(Debug)]
-pub struct Injection {}
+pub struct Injection {
+    injectors: Vec<Injector>,
+    is_bearer: bool,
+    /// What the latest lease was rendered to.
+    latest: ArcSwapOption<Latest>,
+}
 
 /// An [`Injection`] with the credential's parts filled in.
-#[derive(Debug)]
 pub struct Rendered {
     /// Header fields, values marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -21,44 +34,177 @@ pub struct Rendered {
     pub cookies: String,
 }
 
-/// A template asks for a part that the credential does not have, or a value can't be sent.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct RenderError(pub String);
+/// Two injectors set the same thing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place} is injected twice")]
+pub struct InjectedTwice {
+    /// What is set twice.
+    pub place: Place,
+    /// The how-manieth injector set it first, from 0.
+    pub first: usize,
+    /// The how-manieth set it again.
+    pub second: usize,
+}
+
+/// A value can't be made of this credential, or can't be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// A template asks for a part that the credential does not have.
+    #[error("{place}: the credential has no part `{part}`")]
+    MissingPart {
+        /// What was to be set.
+        place: Place,
+        /// The part.
+        part: Box<str>,
+    },
+    /// The value has bytes that its place can't hold, or is empty.
+    #[error("{place}: the value can't be sent there")]
+    Unsendable {
+        /// What was to be set.
+        place: Place,
+    },
+    /// The template stopped.
+    #[error("{place}: {source}")]
+    Template {
+        /// What was to be set.
+        place: Place,
+        /// Why.
+        source: TemplateError,
+    },
+}
 
 impl Injection {
     /// `Authorization: Bearer {{ access_token }}`, the default of the OAuth grants.
     pub fn bearer() -> Self {
-        Self {}
+        let place = Place::Header(header::AUTHORIZATION);
+        let injector = Injector::new(place, BEARER, None).expect("a valid template");
+        Self::new(vec![injector]).expect("one alone")
+    }
+
+    /// Sets all that `injectors` set.
+    ///
+    /// # Errors
+    /// [`InjectedTwice`], names compared folded.
+    pub fn new(injectors: Vec<Injector>) -> Result<Self, InjectedTwice> {
+        for (second, injector) in injectors.iter().enumerate() {
+            let same = |other: &Injector| other.place().is_same(injector.place());
+            if let Some(first) = injectors[..second].iter().position(same) {
+                let place = injector.place().clone();
+                return Err(InjectedTwice {
+                    place,
+                    first,
+                    second,
+                });
+            }
+        }
+        let is_bearer = match &injectors[..] {
+            [one] => {
+                *one.place() == Place::Header(header::AUTHORIZATION) && one.template() == BEARER
+            }
+            _ => false,
+        };
+        Ok(Self {
+            injectors,
+            is_bearer,
+            latest: ArcSwapOption::empty(),
+        })
     }
 
     /// Whether this is exactly the default, whose value the credential itself has prebuilt.
     pub fn is_bearer(&self) -> bool {
-        true
+        self.is_bearer
+    }
+
+    /// What is injected, in the order of the file.
+    pub fn injectors(&self) -> &[Injector] {
+        &self.injectors
     }
 
     /// The names of the headers it sets.
     pub fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
-        [].into_iter()
+        self.injectors
+            .iter()
+            .filter_map(|injector| match injector.place() {
+                Place::Header(name) => Some(name),
+                Place::Query(_) | Place::Cookie(_) => None,
+            })
     }
 
     /// The names of the query parameters it sets.
     pub fn query_names(&self) -> impl Iterator<Item = &str> {
-        [].into_iter()
+        self.injectors
+            .iter()
+            .filter_map(|injector| match injector.place() {
+                Place::Query(name) => Some(&**name),
+                Place::Header(_) | Place::Cookie(_) => None,
+            })
     }
 
     /// The names of the cookies it sets.
     pub fn cookie_names(&self) -> impl Iterator<Item = &str> {
-        [].into_iter()
+        self.injectors
+            .iter()
+            .filter_map(|injector| match injector.place() {
+                Place::Cookie(name) => Some(&**name),
+                Place::Header(_) | Place::Query(_) => None,
+            })
     }
 
     /// Fills in the parts; the result is kept for the next request with the same lease.
+    ///
+    /// # Errors
+    /// [`RenderError`] where a part is missing or a value can't be sent; nothing is kept then.
     pub fn render<'a>(
         &self,
         lease_id: u64,
         part: impl Fn(&str) -> Option<&'a Secret>,
     ) -> Result<Arc<Rendered>, RenderError> {
-        let _ = (lease_id, part);
-        unimplemented!()
+        if let Some(latest) = &*self.latest.load()
+            && latest.lease_id == lease_id
+        {
+            return Ok(Arc::clone(&latest.rendered));
+        }
+        let mut rendered = Rendered {
+            headers: Vec::new(),
+            query: String::new(),
+            cookies: String::new(),
+        };
+        for injector in &self.injectors {
+            injector.render(&part, &mut rendered)?;
+        }
+        let rendered = Arc::new(rendered);
+        self.latest.store(Some(Arc::new(Latest {
+            lease_id,
+            rendered: Arc::clone(&rendered),
+        })));
+        Ok(rendered)
     }
 }
+
+#[derive(Debug)]
+struct Latest {
+    lease_id: u64,
+    rendered: Arc<Rendered>,
+}
+
+/// Names only: the values are secrets.
+impl fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Rendered")
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Rendered {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.query);
+        zeroize::Zeroize::zeroize(&mut self.cookies);
+    }
+}
+
+const BEARER: &str = "Bearer {{ access_token }}";
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use crate::percent::decode;
+
 /// Why a path that is well-formed is refused all the same (400 `path_refused`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathRefused {
@@ -120,31 +122,6 @@ pub(super) fn is_normal(path: &str) -> bool {
     false
 }
 
-/// Decodes each `%XX` once; `None` where there is none.
-pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let first = text.iter().position(|&byte| byte == b'%')?;
-    let mut decoded = Vec::with_capacity(text.len());
-    decoded.extend_from_slice(&text[..first]);
-    let mut rest = &text[first..];
-    while let [byte, after @ ..] = rest {
-        let value = match (byte, after) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        match value {
-            Some((high, low)) => {
-                decoded.push(high << 4 | low);
-                rest = &after[2..];
-            }
-            None => {
-                decoded.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    (decoded.len() < text.len()).then_some(decoded)
-}
-
 type Step = fn(&[u8]) -> Result<Option<Vec<u8>>, PathRefused>;
 
 /// What a server may do to a path that it was sent; each gives `None` where it changes nothing.
@@ -234,10 +211,6 @@ fn cut_parameters(rest: &[u8]) -> Result<Option<Vec<u8>>, PathRefused> {
 fn cut_query(rest: &[u8]) -> Result<Option<Vec<u8>>, PathRefused> {
     let end = rest.iter().position(|byte| matches!(byte, b'?' | b'#'));
     Ok(end.map(|end| rest[..end].to_vec()))
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 /// Real paths have one to five; the bound keeps a hostile one from costing more than its own length, often.

@@ -1,9 +1,11 @@
 //! What one route asks of a request: host, path, methods, headers and query parameters.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use http::{HeaderMap, HeaderName, Method};
 use regex::bytes::{Regex, RegexBuilder};
+
+use crate::percent::decode_form;
 
 use super::{
     host::HostPattern,
@@ -238,18 +240,6 @@ pub(super) fn overlap(one: &Matcher, two: &Matcher) -> bool {
         same.all(|b| a.value.overlaps(&b.value))
     });
     methods && headers && query
-}
-
-/// Percent-decoding, and `+` for a space: how forms and nearly all servers read a query.
-fn decode_form(text: &str) -> Cow<'_, [u8]> {
-    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
-        return Cow::Borrowed(text.as_bytes());
-    }
-    let spaced = text.replace('+', " ");
-    match path::decode(spaced.as_bytes()) {
-        Some(decoded) => Cow::Owned(decoded),
-        None => Cow::Owned(spaced.into_bytes()),
-    }
 }
 
 fn build(source: &str) -> Result<Regex, PatternError> {
