@@ -1,7 +1,94 @@
-//! The grants: one file each, one line each in the table.
+//! The grants: one file each, one line each in [`GRANTS`].
+//!
+//! A grant's file holds its keys (decoded by the macro that also writes the reference), how they become a
+//! [`Source`], and the source itself. Nothing else in the program lists grants.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use http::HeaderName;
+
+use super::Source;
+use crate::{
+    config::{Decode, Decoder, Diagnostic, Node, SecretSource, Sp, Span, table::Variant},
+    secret::Secret,
+};
 
 mod client_credentials;
 mod fixed;
+mod oauth;
 
 pub use client_credentials::ClientCredentials;
 pub use fixed::Fixed;
+
+/// Every grant of this version.
+pub static GRANTS: &[Grant] = &[client_credentials::GRANT, fixed::GRANT];
+
+/// The kinds of credentials, as the decoder of the file wants them.
+pub static KINDS: &[Variant] = &[client_credentials::GRANT.variant, fixed::GRANT.variant];
+
+/// One way to obtain a credential.
+#[derive(Debug)]
+pub struct Grant {
+    /// Its key in the file, and the keys below it.
+    pub variant: Variant,
+    /// Reads what stands under the key; `None` where diagnostics say why not.
+    pub decode: fn(&Node, &mut Decoder) -> Option<Box<dyn GrantConfig>>,
+}
+
+/// A grant's keys as they stand in the file.
+pub trait GrantConfig: fmt::Debug {
+    /// Resolves secrets and files and checks the whole; `None` where diagnostics say why not.
+    ///
+    /// Makes no call over the network.
+    fn build(&self, cx: &mut dyn BuildContext) -> Option<Arc<dyn Source>>;
+
+    /// Where the credential goes in a request, unless the file says otherwise.
+    fn placement(&self) -> Placement {
+        Placement::Bearer
+    }
+}
+
+/// What building a source asks of whoever loads the file.
+pub trait BuildContext {
+    /// Reads a secret; `None` after reporting why not.
+    fn secret(&mut self, source: &Sp<SecretSource>) -> Option<Secret>;
+
+    /// Reads a file that is no secret, such as a CA's certificates; `None` after reporting why not.
+    fn file(&mut self, path: &Sp<&Path>) -> Option<Vec<u8>>;
+
+    /// Where the credential stands in the file, for what has no place of its own.
+    fn span(&self) -> Span;
+
+    /// Reports what is wrong.
+    fn report(&mut self, diagnostic: Diagnostic);
+}
+
+/// Where a credential goes when the file does not say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// `Authorization: Bearer <access_token>`.
+    Bearer,
+    /// A header with a templated value.
+    Header {
+        /// Its name.
+        name: HeaderName,
+        /// Its value, a template over the credential's parts.
+        value: &'static str,
+    },
+}
+
+/// The grant of this key.
+pub fn find(key: &str) -> Option<&'static Grant> {
+    GRANTS.iter().find(|grant| grant.variant.name == key)
+}
+
+/// A [`Grant::decode`] of the type that a grant's keys are read into.
+fn decode<T: Decode + GrantConfig + 'static>(
+    node: &Node,
+    decoder: &mut Decoder,
+) -> Option<Box<dyn GrantConfig>> {
+    T::decode(node, decoder).map(|config| Box::new(config) as Box<dyn GrantConfig>)
+}
+
+#[cfg(test)]
+mod tests;
