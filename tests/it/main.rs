@@ -1,0 +1,9 @@
+//! Everything that is tested from outside a module, in one binary: a file per topic.
+
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "this whole crate is a test: an unwrap that fails is a failed test"
+)]
+
+mod architecture;
