@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 
 from . import HERE, LOAD_CORE, Failure
+from .rows import Job
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Load:
     requests: int
     duration_us: int
     bytes: int
-    non_2xx: int
+    refused: int
+    """Answers of 400 and above; the upstream has none below but 200."""
     broken: int
     p50_us: int
     p99_us: int
@@ -26,17 +29,19 @@ class Load:
         return self.requests * 1e6 / self.duration_us
 
 
-def run_load(name: str, url: str, connections: int, seconds: int) -> Load:
-    """Loads `url` for `seconds`."""
+def run_load(name: str, port: int, job: Job, seconds: int) -> Load:
+    """Loads the proxy on `port` for `seconds`."""
+    url = f"http://127.0.0.1:{port}{job.request_path}"
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "--threads", "1", "--connections",
-               str(connections), "--duration", f"{seconds}s", "--timeout", "10s",
+               str(job.connections), "--duration", f"{seconds}s", "--timeout", "10s",
                "--script", str(HERE / "load.lua"), url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30,
+                          env={**os.environ, "THINK_MS": str(job.think_ms)})
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode != 0 or not lines:
         raise Failure(f"wrk against {name}: {done.stderr or done.stdout}")
     load = Load(**json.loads(lines[0].removeprefix("RESULT ")))
-    if load.non_2xx or load.broken or not load.requests:
-        raise Failure(f"{name} at {url}: of {load.requests} requests {load.non_2xx} were not 2xx "
+    if load.refused or load.broken or not load.requests:
+        raise Failure(f"{name} at {url}: of {load.requests} requests {load.refused} were not 2xx "
                       f"and {load.broken} broke; no figure of this run counts")
     return load

@@ -52,6 +52,10 @@ class Figures:
     def cpu_us(self) -> float:
         return self.median(lambda sample: sample.cpu_us)
 
+    @property
+    def p99_us(self) -> float:
+        return self.median(lambda sample: sample.load.p99_us)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -77,8 +81,7 @@ def measure(row: Row, entries: tuple[Entry, ...], plan: Plan, folder: Path) -> l
             with plan.turn():
                 for figure, proxy in zip(figures, proxies):
                     if number == 0:
-                        run_load(figure.entry.label, url(figure.entry, proxy),
-                                 figure.entry.job.connections, seconds=1)
+                        run_load(figure.entry.label, proxy.port, figure.entry.job, seconds=1)
                     sample = take(figure.entry, proxy, upstream, plan.seconds)
                     figure.samples.append(sample)
                     figure.resident_kib = max(figure.resident_kib, resident_kib(proxy.pid))
@@ -90,7 +93,7 @@ def measure(row: Row, entries: tuple[Entry, ...], plan: Plan, folder: Path) -> l
 def take(entry: Entry, proxy: Process, upstream: Upstream, seconds: int) -> Sample:
     """One measured run; the upstream must have seen every request of it."""
     seen, before = upstream.requests_seen(), usage(proxy.pid)
-    load = run_load(entry.label, url(entry, proxy), entry.job.connections, seconds)
+    load = run_load(entry.label, proxy.port, entry.job, seconds)
     used, passed = usage(proxy.pid) - before, upstream.requests_seen() - seen
     if passed < load.requests:
         raise Failure(f"{entry.label} answered {load.requests} requests but passed on {passed}")
@@ -140,10 +143,6 @@ def status(port: int, path: str, headers: dict | None = None) -> tuple[int, int]
         return response.status, len(response.read())
     finally:
         connection.close()
-
-
-def url(entry: Entry, proxy: Process) -> str:
-    return f"http://127.0.0.1:{proxy.port}{entry.job.request_path}"
 
 
 def made(folder: Path) -> Path:

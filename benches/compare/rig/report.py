@@ -33,23 +33,24 @@ def table(row: Row, figures: list[Figures]) -> str:
             *(f"{figure.cpu_us / by_label[label].cpu_us:.2f}" for label in references),
             f"{figure.median(lambda s: s.load.per_second):,.0f}",
             f"{figure.median(lambda s: s.load.p50_us) / 1000:.2f}",
-            f"{figure.median(lambda s: s.load.p99_us) / 1000:.2f}",
+            f"{figure.p99_us / 1000:.2f}",
             f"{figure.resident_kib / 1024:.1f}",
             f"{waited:.0%}" + (" noisy" if waited > NOISY else ""),
         ]))
-    lines += ["", *bars(row, by_label)]
-    return "\n".join(lines)
+    asked = bars(row, by_label)
+    return "\n".join(lines + ([""] + asked if asked else []))
 
 
 def bars(row: Row, by_label: dict[str, Figures]) -> list[str]:
     """What the row asks of its last entry, met or missed."""
     asked = row.entries[-1].label
+    name = {"cpu_us": "CPU", "p99_us": "p99"}[row.bar_on]
     lines = []
     for label, most in row.bars.items():
         if asked in by_label and label in by_label:
-            ratio = by_label[asked].cpu_us / by_label[label].cpu_us
+            ratio = getattr(by_label[asked], row.bar_on) / getattr(by_label[label], row.bar_on)
             verdict = "met" if ratio <= most else "**missed**"
-            lines.append(f"- at most {most:.2f} x {label}: {ratio:.2f}, {verdict}")
+            lines.append(f"- {name} at most {most:.2f} x {label}: {ratio:.2f}, {verdict}")
     return lines
 
 
@@ -93,7 +94,8 @@ header. No access log anywhere; bearerd with routing, credential lease, header h
 **CPU us/request** is what all of the proxy's processes used (schedstat), user and system: it holds
 when the machine is noisy. Compare within one run only, best by the ratios. *waited* is the time the
 proxy was kept off its core by others; *range* goes over the rounds. Throughput and latency are at the
-load that wrk's connections make, and bound by core 1 where the proxy is fast.
+load that wrk's connections make, and bound by core 1 where the proxy is fast; latencies compare
+where the offered load is the same.
 
 {tables}
 """

@@ -14,6 +14,8 @@ class Job:
     path: str
     """Of the upstream; see upstream.FILES."""
     connections: int = 64
+    think_ms: int = 0
+    """What a connection waits between two requests, on average; 0 for no wait."""
     tls: bool = False
     """Whether the upstream is reached over TLS (and verified)."""
     routes: int | None = None
@@ -41,11 +43,13 @@ class Row:
     title: str
     entries: tuple[Entry, ...]
     bars: dict[str, float] = field(default_factory=dict)
-    """Label of another entry -> at most this many times its CPU per request, for the last entry."""
+    """Label of another entry -> at most this many times its figure, for the last entry."""
+    bar_on: str = "cpu_us"
+    """Which of the figures the bars compare: cpu_us or p99_us."""
 
 
-def row(key: str, title: str, job: Job, bars: dict[str, float]) -> Row:
-    return Row(key, title, tuple(Entry(name, job, name) for name in EVERYONE), bars)
+def row(key: str, title: str, job: Job, bars: dict[str, float], bar_on: str = "cpu_us") -> Row:
+    return Row(key, title, tuple(Entry(name, job, name) for name in EVERYONE), bars, bar_on)
 
 
 LAST_ROUTE = "/r09999/"
@@ -57,6 +61,8 @@ ROWS = (
         Job("/large", connections=16), {"nginx": 0.65, "haproxy": 0.95}),
     row("tls", "small GET, TLS upstream, 64 connections",
         Job("/small", tls=True), {"nginx": 0.95}),
+    row("latency", "small GET at the same offered load (64 connections, 8 ms between requests)",
+        Job("/small", think_ms=8), {"nginx": 1.0}, bar_on="p99_us"),
     Row("routes", "small GET, the last of 10,000 routes, 64 connections", (
         Entry("bearerd", Job("/small", routes=1), "bearerd, 1 route"),
         Entry("bearerd", Job("/small", routes=10_000), "bearerd, 10,000 routes"),
