@@ -37,6 +37,7 @@
 //! 9 cli
 //! ```
 
+pub mod admin;
 pub mod body;
 pub mod callers;
 pub mod clock;

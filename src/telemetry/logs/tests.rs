@@ -1,5 +1,3 @@
-//! The behaviour of the log as a whole.
-
 use std::{
     io::{self, Write},
     sync::{Arc, Mutex},

@@ -1,5 +1,3 @@
-//! The behaviour of the metrics as a whole.
-
 use std::{thread, time::Duration};
 
 use http::StatusCode;

@@ -1,0 +1,142 @@
+//! What the listeners for operators know of the running proxy.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::{
+    clock::{self, Instant},
+    credentials::{Credentials, SlotState},
+    routes::Route,
+    telemetry::metrics::{Metrics, Samples, table},
+};
+
+/// A view of the running proxy. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Status(Arc<Inner>);
+
+/// Whether traffic should be sent here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Yes.
+    Ready,
+    /// Not yet: credentials with `prewarm` are being obtained.
+    Warming,
+    /// Not any more: the process is about to end.
+    Draining,
+}
+
+impl Status {
+    /// A view of a proxy that starts now; credentials appear in `metrics` from here on.
+    pub fn new(
+        metrics: Metrics,
+        credentials: Credentials,
+        routes: impl Fn() -> Vec<Arc<Route>> + Send + Sync + 'static,
+    ) -> Self {
+        let shown = credentials.clone();
+        metrics.collect_from(move |samples| collect(&shown, samples));
+        Self(Arc::new(Inner {
+            metrics,
+            credentials,
+            routes: Box::new(routes),
+            began: clock::now(),
+            warm: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// Whether traffic should be sent here.
+    ///
+    /// Warming is a matter of the start: it ends with the first success of every `prewarm`, or after
+    /// 30 s, and a reload does not bring it back.
+    pub fn readiness(&self) -> Readiness {
+        if self.0.draining.load(Relaxed) {
+            return Readiness::Draining;
+        }
+        if self.0.warm.load(Relaxed) {
+            return Readiness::Ready;
+        }
+        if clock::now() - self.0.began < PATIENCE && !self.0.credentials.is_warm() {
+            return Readiness::Warming;
+        }
+        self.0.warm.store(true, Relaxed);
+        Readiness::Ready
+    }
+
+    /// From now on not ready.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Relaxed);
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.0.credentials
+    }
+
+    pub(super) fn routes(&self) -> Vec<Arc<Route>> {
+        (self.0.routes)()
+    }
+}
+
+/// The metrics of every credential. A reload can leave two slots of one name for a while: their counts are
+/// added up, and the state is the first one's, since a series can only be there once.
+fn collect(credentials: &Credentials, samples: &mut Samples) {
+    for of_a_name in credentials.views().chunk_by(|a, b| a.name == b.name) {
+        let view = &of_a_name[0];
+        let name = &*view.name;
+        for state in SlotState::ALL {
+            let is = if view.state == state { 1.0 } else { 0.0 };
+            samples.gauge(&table::CREDENTIAL_STATE, &[name, state.as_str()], is);
+        }
+        if let Some(expires_in) = view.expires_in {
+            samples.gauge(&table::CREDENTIAL_EXPIRY, &[name], expires_in.as_secs_f64());
+        }
+        let mut counters = view.counters;
+        for other in &of_a_name[1..] {
+            counters.fetching.add(&other.counters.fetching);
+            counters.failing.add(&other.counters.failing);
+            counters.waited.add(&other.counters.waited);
+            counters.rejections += other.counters.rejections;
+        }
+        samples.histogram(
+            &table::CREDENTIAL_FETCH_SECONDS,
+            &[name, "ok"],
+            counters.fetching,
+        );
+        samples.histogram(
+            &table::CREDENTIAL_FETCH_SECONDS,
+            &[name, "failed"],
+            counters.failing,
+        );
+        samples.histogram(&table::CREDENTIAL_WAIT_SECONDS, &[name], counters.waited);
+        samples.counter(&table::CREDENTIAL_REJECTED, &[name], counters.rejections);
+    }
+}
+
+struct Inner {
+    metrics: Metrics,
+    credentials: Credentials,
+    routes: Box<dyn Fn() -> Vec<Arc<Route>> + Send + Sync>,
+    began: Instant,
+    warm: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Status")
+            .field("draining", &self.draining)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A token endpoint that is down must not keep the routes without it from being served.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,97 @@
+//! Routes and credentials as JSON: view types, which have no field that could hold a secret.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{
+    credentials::CredentialView,
+    routes::{Allow, Route},
+    upstream::Scheme,
+};
+
+/// One route.
+#[derive(Debug, Serialize)]
+pub struct RouteJson {
+    name: String,
+    line: usize,
+    upstream: String,
+    credential: Option<String>,
+    /// Names of callers; null for all.
+    allow: Option<Vec<String>>,
+}
+
+impl From<&Route> for RouteJson {
+    fn from(route: &Route) -> Self {
+        let scheme = match route.upstream.config().scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        let authority = String::from_utf8_lossy(route.upstream.authority().as_bytes());
+        Self {
+            name: route.name.to_string(),
+            line: route.line,
+            upstream: format!("{scheme}://{authority}{}", route.base_path),
+            credential: route
+                .credential
+                .as_ref()
+                .map(|it| it.handle.name().to_string()),
+            allow: match &route.allow {
+                Allow::All => None,
+                Allow::Only(names) => Some(names.iter().map(ToString::to_string).collect()),
+            },
+        }
+    }
+}
+
+/// One credential. Times are in seconds.
+#[derive(Debug, Serialize)]
+pub struct CredentialJson {
+    name: String,
+    grant: &'static str,
+    endpoint: Option<String>,
+    state: &'static str,
+    generation: u64,
+    expires_in: Option<f64>,
+    next_refresh_in: Option<f64>,
+    last_fetch: Option<FetchJson>,
+    scope: Option<String>,
+    uses: u64,
+    waits: u64,
+    rejections: u64,
+    fetches: u64,
+    failures: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FetchJson {
+    ago: f64,
+    took: f64,
+    outcome: &'static str,
+}
+
+impl From<CredentialView> for CredentialJson {
+    fn from(view: CredentialView) -> Self {
+        let seconds = |duration: Option<Duration>| duration.map(|it| it.as_secs_f64());
+        Self {
+            name: view.name.to_string(),
+            grant: view.grant,
+            endpoint: view.endpoint.as_deref().map(Into::into),
+            state: view.state.as_str(),
+            generation: view.generation,
+            expires_in: seconds(view.expires_in),
+            next_refresh_in: seconds(view.next_refresh_in),
+            last_fetch: view.last_fetch.map(|fetch| FetchJson {
+                ago: fetch.ago.as_secs_f64(),
+                took: fetch.took.as_secs_f64(),
+                outcome: fetch.outcome(),
+            }),
+            scope: view.scope.as_deref().map(Into::into),
+            uses: view.counters.uses,
+            waits: view.counters.waits,
+            rejections: view.counters.rejections,
+            fetches: view.counters.fetches,
+            failures: view.counters.failures,
+        }
+    }
+}
