@@ -69,8 +69,8 @@ impl<B: Body<Data = Bytes>> Tee<B> {
 }
 
 impl<B> TeeHandle<B> {
-    /// The body once more from its start, or `None` where it is no longer whole. Cuts off the first run.
-    pub fn replay(self) -> Option<Tee<B>> {
+    /// The body once more from its start, or `None` where it is no longer whole. Cuts off the run before.
+    pub fn replay(self) -> Option<(Tee<B>, Self)> {
         let run = {
             let mut shared = lock(&self.0);
             if shared.lost {
@@ -79,12 +79,13 @@ impl<B> TeeHandle<B> {
             shared.run += 1;
             shared.run
         };
-        Some(Tee {
-            shared: self.0,
+        let tee = Tee {
+            shared: Arc::clone(&self.0),
             run,
             position: 0,
             trailers_sent: false,
-        })
+        };
+        Some((tee, self))
     }
 }
 
@@ -207,7 +208,7 @@ mod tests {
     async fn a_body_within_the_limit_is_replayed_whole() {
         let (first, handle) = Tee::new(pieces(3), 12);
         assert_eq!(all(first).await, "000000010002");
-        let second = handle.replay().expect("it fits");
+        let (second, _) = handle.replay().expect("it fits");
         assert_eq!(all(second).await, "000000010002");
     }
 
@@ -215,7 +216,7 @@ mod tests {
     async fn a_body_that_was_read_in_part_is_replayed_from_its_start_and_read_on() {
         let (mut first, handle) = Tee::new(pieces(3), 12);
         first.frame().await.expect("a piece").expect("no error");
-        let second = handle.replay().expect("it fits");
+        let (second, _) = handle.replay().expect("it fits");
         assert_eq!(all(second).await, "000000010002");
         assert!(matches!(
             first.frame().await,

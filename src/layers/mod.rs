@@ -1,1 +1,32 @@
-//! One middleware a file, named by its verb.
+//! One middleware a file, named by its verb; each takes the type that the one above it makes.
+
+mod access_log;
+mod admit;
+mod attach_credential;
+mod authenticate;
+mod early;
+mod error;
+mod forward;
+mod hop_by_hop;
+mod inbound;
+mod inject;
+mod match_route;
+mod record_metrics;
+mod reply;
+mod respond;
+mod response_head;
+mod retry_rejected;
+
+pub use access_log::{AccessLog, AccessLogLayer, LoggedBody};
+pub use admit::{Admit, AdmitLayer, Admitted, Head};
+pub use attach_credential::{AttachCredential, AttachCredentialLayer, Credentialed};
+pub use authenticate::{Authenticate, AuthenticateLayer, Authenticated};
+pub use error::{Appearance, Error, Failure};
+pub use forward::forward;
+pub use inbound::{Connection, Inbound};
+pub use inject::{Inject, InjectLayer, Outbound};
+pub use match_route::{MatchRoute, MatchRouteLayer, Routed};
+pub use record_metrics::{InFlight, Metered, MeteredBody, RecordMetrics, RecordMetricsLayer};
+pub use reply::{Facts, Outcome, Refusal, Reply, ReplyBody};
+pub use respond::{Respond, RespondLayer};
+pub use retry_rejected::{RetryRejected, RetryRejectedLayer};

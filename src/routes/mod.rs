@@ -1,6 +1,6 @@
 //! Which upstream, under what conditions: the immutable values that `compile` makes from the file.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, StatusCode};
 
@@ -8,9 +8,11 @@ use crate::{
     callers::{Caller, Callers},
     credentials::CredentialHandle,
     injectors::Injection,
+    telemetry::metrics::RouteMetrics,
     upstream::Upstream,
 };
 
+mod guard;
 mod hash;
 pub mod host;
 pub mod path;
@@ -18,6 +20,9 @@ pub mod pattern;
 pub mod table;
 pub mod target;
 pub mod trace;
+
+pub use guard::{Guard, Strip};
+use table::Table;
 
 /// One generation of the configuration. A request keeps the one that it began with.
 #[derive(Debug)]
@@ -28,8 +33,8 @@ pub struct Snapshot {
     pub callers: Callers,
     /// Which Host names are answered.
     pub hosts: Hosts,
-    /// Every route, in the order of the file.
-    pub routes: Vec<Arc<Route>>,
+    /// Every route, by what it matches; in the order of the file.
+    pub table: Table<Arc<Route>>,
 }
 
 /// One route: where its requests go and what they carry.
@@ -49,8 +54,8 @@ pub struct Route {
     pub host_header: HostHeader,
     /// What is attached, if anything.
     pub credential: Option<RouteCredential>,
-    /// What the client may not send, besides what the credential guards.
-    pub strip: Strip,
+    /// What the client may not send.
+    pub guard: Guard,
     /// What happens to cookies.
     pub cookies: Cookies,
     /// Which callers may use it.
@@ -63,6 +68,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// What is told to the upstream about the client.
     pub forwarded: Forwarded,
+    /// Its series.
+    pub metrics: RouteMetrics,
 }
 
 /// A credential as one route uses it.
@@ -89,15 +96,6 @@ pub enum HostHeader {
     Client,
     /// A fixed value.
     Fixed(HeaderValue),
-}
-
-/// More that the client may not send; names are compared folded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Strip {
-    /// Header names.
-    pub headers: Vec<String>,
-    /// Query parameter names.
-    pub query: Vec<String>,
 }
 
 /// What happens to `Cookie` and `Set-Cookie`.
@@ -199,12 +197,39 @@ pub enum Forwarded {
 /// Which Host names a listener answers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts {
-    /// Names of `hosts:` and of the routes, canonical; `*.example.com` included.
-    pub known: Vec<String>,
+    exact: HashSet<String>,
+    /// What follows the star of `*.example.com`, dot included.
+    suffixes: Vec<String>,
     /// `danger_allow_anyone` of the file.
     pub allow_anyone: bool,
     /// Whether callers must authenticate (then a wider listener takes any Host).
     pub callers: bool,
+}
+
+impl Hosts {
+    /// Answers to `names`, canonical: those of `hosts:` and of the routes, `*.example.com` included.
+    pub fn new(names: impl IntoIterator<Item = String>, allow_anyone: bool, callers: bool) -> Self {
+        let (wild, exact): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| name.starts_with('*'));
+        let mut suffixes: Vec<_> = wild.into_iter().map(|name| name[1..].to_owned()).collect();
+        suffixes.sort();
+        suffixes.dedup();
+        Self {
+            exact: exact.into_iter().collect(),
+            suffixes,
+            allow_anyone,
+            callers,
+        }
+    }
+
+    /// Whether `host` is named.
+    pub fn knows(&self, host: &str) -> bool {
+        self.exact.contains(host)
+            || self
+                .suffixes
+                .iter()
+                .any(|suffix| host.len() > suffix.len() && host.ends_with(suffix.as_str()))
+    }
 }
 
 /// Reports whether `ip` can only be reached from this machine.

@@ -1,0 +1,316 @@
+//! Looks at the head of a request before anything is decided by it, and parses what decides.
+//!
+//! hyper frames messages; it knows nothing of Host, of paths or of browsers. What passes here has one
+//! authority, one target, one framing: later stages use these values and never look at the raw ones.
+
+use std::{
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use arc_swap::ArcSwap;
+use http::{
+    HeaderMap, HeaderValue, Method, Version, header,
+    uri::{PathAndQuery, Uri},
+};
+use tower::{Layer, Service};
+
+use super::{Connection, Error, Failure, Inbound, Reply, early::Early};
+use crate::{
+    body::RequestBody,
+    clock::Instant,
+    routes::{Snapshot, host::Authority, is_loopback, target},
+};
+
+/// Makes [`Admit`].
+#[derive(Clone, Debug)]
+pub struct AdmitLayer {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+}
+
+impl AdmitLayer {
+    /// Each request is judged by, and keeps, the snapshot that is current when it comes.
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { snapshot }
+    }
+}
+
+impl<S> Layer<S> for AdmitLayer {
+    type Service = Admit<S>;
+
+    fn layer(&self, inner: S) -> Admit<S> {
+        Admit {
+            inner,
+            snapshot: Arc::clone(&self.snapshot),
+        }
+    }
+}
+
+/// Refuses heads that must not be passed on.
+#[derive(Clone, Debug)]
+pub struct Admit<S> {
+    inner: S,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+}
+
+/// A request whose head may be acted on.
+#[derive(Debug)]
+pub struct Admitted {
+    head: Head,
+    body: RequestBody,
+    connection: Arc<Connection>,
+    snapshot: Arc<Snapshot>,
+    received: Instant,
+}
+
+/// The head of a request, parsed once.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Never CONNECT or TRACE.
+    pub method: Method,
+    /// The target's authority, else the Host field; `None` in HTTP/1.0 without one.
+    pub authority: Option<Authority<'static>>,
+    /// Path and query, raw.
+    pub target: PathAndQuery,
+    /// The version that the client spoke.
+    pub version: Version,
+    /// All fields, still as the client sent them.
+    pub headers: HeaderMap,
+}
+
+impl Admitted {
+    /// Takes it apart.
+    pub fn into_parts(self) -> (Head, RequestBody, Arc<Connection>, Arc<Snapshot>) {
+        (self.head, self.body, self.connection, self.snapshot)
+    }
+
+    /// When its head was complete.
+    pub fn received(&self) -> Instant {
+        self.received
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The configuration that the request keeps to its end.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+impl<S> Service<Inbound> for Admit<S>
+where
+    S: Service<Admitted, Response = Reply, Error = Box<Failure>>,
+{
+    type Response = Reply;
+    type Error = Box<Failure>;
+    type Future = Early<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, inbound: Inbound) -> Self::Future {
+        let admitted = admit(inbound, self.snapshot.load_full());
+        Early::of(admitted.map(|admitted| self.inner.call(admitted)))
+    }
+}
+
+fn admit(inbound: Inbound, snapshot: Arc<Snapshot>) -> Result<Admitted, Error> {
+    let Inbound {
+        request,
+        connection,
+        received,
+    } = inbound;
+    let (parts, body) = request.into_parts();
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(Error::MethodRefused);
+    }
+    check_framing(&parts.headers)?;
+    let authority = authority(&parts.uri, &parts.headers, parts.version, &connection)?;
+    let target = check_target(parts.uri)?;
+    check_host(authority.as_ref(), &connection, &snapshot)?;
+    check_browser(&parts.headers, authority.as_ref())?;
+    check_loop(&parts.headers)?;
+    let head = Head {
+        method: parts.method,
+        authority,
+        target,
+        version: parts.version,
+        headers: parts.headers,
+    };
+    Ok(Admitted {
+        head,
+        body,
+        connection,
+        snapshot,
+        received,
+    })
+}
+
+/// hyper has framed the message; what it leaves in the fields must not be read otherwise by the upstream.
+fn check_framing(headers: &HeaderMap) -> Result<(), Error> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next()
+        && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some())
+    {
+        return Err(Error::RequestInvalid(
+            "Transfer-Encoding must be exactly `chunked`",
+        ));
+    }
+    for name in headers.keys() {
+        let name = name.as_str();
+        if name.contains('_')
+            && FRAMING
+                .iter()
+                .any(|framing| same_but_underscores(name, framing))
+        {
+            return Err(Error::RequestInvalid(
+                "a framing field is spelled with an underscore",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn same_but_underscores(name: &str, other: &str) -> bool {
+    let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    name.len() == other.len() && name.bytes().map(dashed).eq(other.bytes())
+}
+
+/// An absolute-form target's authority wins over Host (RFC 9112, 3.2.2).
+fn authority(
+    uri: &Uri,
+    headers: &HeaderMap,
+    version: Version,
+    connection: &Connection,
+) -> Result<Option<Authority<'static>>, Error> {
+    let parse = |text: &[u8]| {
+        Authority::parse(text)
+            .map(Authority::into_owned)
+            .map_err(|_| Error::RequestInvalid("the Host is not a host name with an optional port"))
+    };
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => return Err(Error::RequestInvalid("more than one Host field")),
+        (Some(host), None) => Some(parse(host.as_bytes())?),
+        (None, _) if version == Version::HTTP_11 => {
+            return Err(Error::RequestInvalid("no Host field"));
+        }
+        (None, _) if is_loopback(connection.local.ip()) => {
+            return Err(Error::RequestInvalid(
+                "no Host field; a loopback listener needs one",
+            ));
+        }
+        (None, _) => None,
+    };
+    match uri.authority() {
+        None => Ok(host),
+        Some(authority) => {
+            if !uri
+                .scheme_str()
+                .is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"))
+            {
+                return Err(Error::RequestInvalid("the target's scheme is not http"));
+            }
+            parse(authority.as_str().as_bytes()).map(Some)
+        }
+    }
+}
+
+fn check_target(uri: Uri) -> Result<PathAndQuery, Error> {
+    let target = uri
+        .into_parts()
+        .path_and_query
+        .unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if target.as_str() == "*" {
+        return Err(Error::RequestInvalid(
+            "the asterisk-form concerns a server, not a route",
+        ));
+    }
+    target::check(target.as_str()).map_err(|refused| Error::PathRefused(refused.to_string()))?;
+    Ok(target)
+}
+
+/// A web page that names a host of its own and lets it resolve to us must not drive this proxy.
+fn check_host(
+    authority: Option<&Authority<'_>>,
+    connection: &Connection,
+    snapshot: &Snapshot,
+) -> Result<(), Error> {
+    let hosts = &snapshot.hosts;
+    let loopback = is_loopback(connection.local.ip());
+    if hosts.callers && !loopback {
+        return Ok(());
+    }
+    let Some(authority) = authority else {
+        // HTTP/1.0 without Host, on a wider listener: no browser does that.
+        return Ok(());
+    };
+    let own_port = authority
+        .port()
+        .is_none_or(|port| port == connection.local.port());
+    let own = own_port
+        && (authority.ip() == Some(connection.local.ip()) || authority.host() == "localhost");
+    let literal = !loopback && hosts.allow_anyone && authority.ip().is_some();
+    if own || literal || hosts.knows(authority.host()) {
+        Ok(())
+    } else {
+        Err(Error::HostUnknown)
+    }
+}
+
+/// Browsers say where a request comes from; programs don't. Another site's is refused.
+fn check_browser(headers: &HeaderMap, authority: Option<&Authority<'_>>) -> Result<(), Error> {
+    for site in headers.get_all("sec-fetch-site") {
+        if site != "same-origin" && site != "none" {
+            return Err(Error::OriginRefused);
+        }
+    }
+    for origin in headers.get_all(header::ORIGIN) {
+        if !is_own_origin(origin, authority) {
+            return Err(Error::OriginRefused);
+        }
+    }
+    Ok(())
+}
+
+/// Compared after parsing: a prefix test would let `http://127.0.0.1.example.com` in.
+fn is_own_origin(origin: &HeaderValue, authority: Option<&Authority<'_>>) -> bool {
+    let bytes = origin.as_bytes();
+    let Some(rest) = bytes
+        .strip_prefix(b"http://")
+        .or_else(|| bytes.strip_prefix(b"https://"))
+    else {
+        return false;
+    };
+    let default = if bytes.starts_with(b"https") { 443 } else { 80 };
+    match (Authority::parse(rest), authority) {
+        (Ok(origin), Some(own)) => {
+            origin.host() == own.host()
+                && origin.port().unwrap_or(default) == own.port().unwrap_or(default)
+        }
+        _ => false,
+    }
+}
+
+fn check_loop(headers: &HeaderMap) -> Result<(), Error> {
+    let me = pseudonym().as_bytes();
+    for via in headers.get_all(header::VIA) {
+        if via.as_bytes().windows(me.len()).any(|window| window == me) {
+            return Err(Error::LoopDetected);
+        }
+    }
+    Ok(())
+}
+
+/// How this process calls itself in Via: unlike any other, so that a chain of proxies is not a loop.
+pub(super) fn pseudonym() -> &'static str {
+    static PSEUDONYM: OnceLock<String> = OnceLock::new();
+    PSEUDONYM.get_or_init(|| format!("bearerd-{:016x}", fastrand::u64(..)))
+}
+
+/// Fields whose second spelling some server takes for the first.
+const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "host"];

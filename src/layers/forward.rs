@@ -1,0 +1,42 @@
+//! Sends the request over this worker's pools and hands the response's head back; bodies stream.
+
+use tower::{Service, util::service_fn};
+
+use super::{Error, Facts, Failure, Outbound, Outcome, Reply, ReplyBody};
+use crate::{
+    clock::now,
+    upstream::{Pools, SendTimeouts},
+};
+
+/// The innermost service: from [`Outbound`] to the upstream's answer.
+///
+/// A function, not a struct: its future is that of an `async fn`, unboxed, which a struct could not name.
+pub fn forward(
+    pools: Pools,
+) -> impl Service<Outbound, Response = Reply, Error = Box<Failure>, Future: Send> + Clone {
+    service_fn(move |request| exchange(pools.clone(), request))
+}
+
+async fn exchange(pools: Pools, outbound: Outbound) -> Outcome {
+    let (request, route) = outbound.into_parts();
+    let timeouts = SendTimeouts {
+        connect: route.timeouts.connect,
+        response_head: route.timeouts.response_head,
+        idle_body: route.timeouts.idle_body,
+    };
+    let since = now();
+    match pools.send(&route.upstream, request, timeouts).await {
+        Ok(response) => {
+            let facts = Facts {
+                upstream_status: Some(response.status()),
+                upstream_duration: Some(since.elapsed()),
+                ..Facts::default()
+            };
+            Ok(Reply {
+                response: response.map(ReplyBody::Upstream),
+                facts,
+            })
+        }
+        Err(error) => Err(Error::Upstream(error).into()),
+    }
+}

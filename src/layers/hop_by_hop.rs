@@ -1,0 +1,104 @@
+//! Fields that belong to one connection (RFC 9110, 7.6.1): taken out of every message before anything is added.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Takes out the connection's own fields and those that `Connection` names.
+///
+/// Framing and Host are ours: naming them in `Connection` removes nothing. `TE: trailers` and the
+/// announcement of trailers are kept, since trailers are passed on.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    let trailers = headers.get(header::TE).is_some_and(|te| te == "trailers");
+    if headers.contains_key(header::CONNECTION) {
+        for name in named_in_connection(headers) {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    for name in FIELDS {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for value in headers.get_all(header::CONNECTION) {
+        for token in value.as_bytes().split(|byte| *byte == b',') {
+            if let Ok(name) = HeaderName::from_bytes(token.trim_ascii())
+                && !KEPT.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+const FIELDS: [HeaderName; 6] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Not removed for being named in `Connection`.
+const KEPT: [HeaderName; 5] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::CONNECTION,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_connection_names_goes_with_it() {
+        let mut it = headers(&[
+            ("connection", "close, X-Secret"),
+            ("x-secret", "1"),
+            ("x-kept", "2"),
+        ]);
+        strip(&mut it);
+        assert_eq!(it, headers(&[("x-kept", "2")]));
+    }
+
+    #[test]
+    fn connection_cannot_take_host_or_framing() {
+        let mut it = headers(&[
+            ("connection", "host, content-length, \t, ,"),
+            ("host", "a"),
+            ("content-length", "3"),
+        ]);
+        strip(&mut it);
+        assert_eq!(it, headers(&[("host", "a"), ("content-length", "3")]));
+    }
+
+    #[test]
+    fn only_trailers_survive_in_te() {
+        let mut it = headers(&[("te", "trailers"), ("upgrade", "h2c"), ("keep-alive", "5")]);
+        strip(&mut it);
+        assert_eq!(it, headers(&[("te", "trailers")]));
+        let mut it = headers(&[("te", "gzip")]);
+        strip(&mut it);
+        assert!(it.is_empty());
+    }
+}

@@ -1,0 +1,354 @@
+//! Makes the request that the upstream gets: takes out what the client may not send, puts in what it can't.
+//!
+//! The order matters: fields of the connection go first, so that a client can't remove an injected field
+//! by naming it in `Connection`; what is guarded goes next, in every spelling; ours comes last.
+
+use std::{
+    borrow::Cow,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Request, Uri, Version,
+    header::{self, Entry},
+    uri::PathAndQuery,
+};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::{
+    Connection, Credentialed, Error, Failure, Head, Outcome, Reply,
+    admit::pseudonym,
+    hop_by_hop,
+    response_head::{self, Origin},
+};
+use crate::{
+    body::RequestBody,
+    credentials::Lease,
+    injectors::Rendered,
+    routes::{Forwarded, HostHeader, Route, host::Authority, path},
+    upstream::OutgoingBody,
+};
+
+/// Makes [`Inject`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InjectLayer;
+
+impl<S> Layer<S> for InjectLayer {
+    type Service = Inject<S>;
+
+    fn layer(&self, inner: S) -> Inject<S> {
+        Inject { inner }
+    }
+}
+
+/// Rewrites the request on its way out and the response's head on its way back.
+#[derive(Clone, Debug)]
+pub struct Inject<S> {
+    inner: S,
+}
+
+/// A request exactly as it will be sent.
+#[derive(Debug)]
+pub struct Outbound {
+    request: Request<OutgoingBody>,
+    route: Arc<Route>,
+}
+
+impl Outbound {
+    /// The request, and the route that says where to and how long.
+    pub fn into_parts(self) -> (Request<OutgoingBody>, Arc<Route>) {
+        (self.request, self.route)
+    }
+}
+
+impl<S> Service<Credentialed> for Inject<S>
+where
+    S: Service<Outbound, Response = Reply, Error = Box<Failure>>,
+{
+    type Response = Reply;
+    type Error = Box<Failure>;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Credentialed) -> Self::Future {
+        match outbound(request) {
+            Ok((request, origin)) => {
+                let route = Arc::clone(&request.route);
+                let inner = Some(self.inner.call(request));
+                ResponseFuture {
+                    inner,
+                    error: None,
+                    origin: Some((route, origin)),
+                }
+            }
+            Err(error) => ResponseFuture {
+                inner: None,
+                error: Some(error),
+                origin: None,
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`Inject`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        error: Option<Error>,
+        origin: Option<(Arc<Route>, Origin)>,
+    }
+}
+
+impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = self.project();
+        let mut outcome = match this.inner.as_pin_mut() {
+            Some(inner) => ready!(inner.poll(cx)),
+            None => Err(this.error.take().unwrap_or(Error::Internal).into()),
+        };
+        if let (Ok(reply), Some((route, origin))) = (&mut outcome, this.origin) {
+            response_head::rewrite(reply.response.headers_mut(), route, origin);
+        }
+        Poll::Ready(outcome)
+    }
+}
+
+fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
+    let put = put(&request)?;
+    let (mut head, body, connection, route, prefix) = request.into_parts();
+    let target = target(&head, &route, prefix, &put)?;
+    let headers = &mut head.headers;
+    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    hop_by_hop::strip(headers);
+    frame(headers, &body, chunked);
+    let kept = strip(headers, &route);
+    tell_of_client(headers, &route, &connection, head.authority.as_ref());
+    put_in(headers, &put, kept);
+    put_host(headers, &route, head.authority.as_ref());
+    headers.append(header::VIA, via(head.version));
+
+    let mut request = Request::new(OutgoingBody::new(body));
+    *request.method_mut() = head.method;
+    *request.uri_mut() = Uri::from(target);
+    *request.headers_mut() = head.headers;
+    let origin = Origin {
+        authority: head.authority,
+        target: head.target,
+        prefix,
+    };
+    Ok((Outbound { request, route }, origin))
+}
+
+/// What is put on a request.
+enum Put {
+    Nothing,
+    /// The default, prebuilt when the token came.
+    Bearer(HeaderValue),
+    Rendered(Arc<Rendered>),
+}
+
+fn put(request: &Credentialed) -> Result<Put, Error> {
+    let route = request.route();
+    let (Some(credential), Some(lease)) = (&route.credential, request.lease()) else {
+        return Ok(Put::Nothing);
+    };
+    if credential.injection.is_bearer()
+        && let Some(value) = Lease::bearer(lease)
+    {
+        return Ok(Put::Bearer(value.clone()));
+    }
+    let rendered = credential
+        .injection
+        .render(lease.id(), |name| lease.part(name));
+    rendered
+        .map(Put::Rendered)
+        .map_err(|error| Error::Injection(error.to_string()))
+}
+
+/// The path and query that the upstream gets.
+fn target(head: &Head, route: &Route, prefix: usize, put: &Put) -> Result<PathAndQuery, Error> {
+    let raw = head.target.path();
+    let from = if route.strip_prefix { prefix } else { 1 };
+    let rest = raw.get(from..).unwrap_or_default();
+    let mut query = head
+        .target
+        .query()
+        .map(|raw| route.guard.query.strip_query(raw));
+    if let Put::Rendered(rendered) = put
+        && !rendered.query.is_empty()
+    {
+        query = Some(Cow::Owned(match query {
+            Some(own) if !own.is_empty() => format!("{own}&{}", rendered.query),
+            _ => rendered.query.clone(),
+        }));
+    }
+    let target = path::outgoing(&route.base_path, rest, query.as_deref())
+        .map_err(|refused| Error::PathRefused(refused.to_string()))?;
+    PathAndQuery::from_maybe_shared(Bytes::from(target))
+        .map_err(|_| Error::PathRefused("the path can't be sent on".into()))
+}
+
+/// Says again how the body is framed: hyper wrote down what it took, and the connection's fields are gone.
+fn frame(headers: &mut HeaderMap, body: &RequestBody, chunked: bool) {
+    if chunked && !body.is_empty() && !headers.contains_key(header::CONTENT_LENGTH) {
+        // Without it the body of a GET would be dropped.
+        headers.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
+    }
+    if let Entry::Occupied(expect) = headers.entry(header::EXPECT)
+        && (body.is_empty()
+            || !expect
+                .get()
+                .as_bytes()
+                .eq_ignore_ascii_case(b"100-continue"))
+    {
+        expect.remove();
+    }
+}
+
+/// Takes out what the client may not send. Returns whether it keeps its own credential header.
+fn strip(headers: &mut HeaderMap, route: &Route) -> bool {
+    let own = route
+        .credential
+        .as_ref()
+        .filter(|credential| !credential.overwrite);
+    let keeps = own.is_some_and(|credential| {
+        credential
+            .injection
+            .header_names()
+            .any(|name| headers.contains_key(name))
+    });
+    let guarded: Vec<_> = headers
+        .keys()
+        .filter(|name| route.guard.headers.is_guarded(name))
+        .filter(|name| {
+            !(keeps && own.is_some_and(|it| it.injection.header_names().any(|own| own == *name)))
+        })
+        .cloned()
+        .collect();
+    for name in guarded {
+        headers.remove(name);
+    }
+    route.guard.strip_cookies(headers);
+    keeps
+}
+
+fn put_in(headers: &mut HeaderMap, put: &Put, keeps_own: bool) {
+    match put {
+        Put::Nothing => {}
+        Put::Bearer(_) if keeps_own => {}
+        Put::Bearer(value) => {
+            headers.insert(header::AUTHORIZATION, value.clone());
+        }
+        Put::Rendered(rendered) => {
+            for (name, value) in &rendered.headers {
+                if !(keeps_own && headers.contains_key(name)) {
+                    headers.insert(name, value.clone());
+                }
+            }
+            if let Some(cookie) = joined_cookie(headers, rendered) {
+                headers.insert(header::COOKIE, cookie);
+            }
+        }
+    }
+}
+
+fn joined_cookie(headers: &HeaderMap, rendered: &Rendered) -> Option<HeaderValue> {
+    if rendered.cookies.is_empty() {
+        return None;
+    }
+    let mut joined = Vec::new();
+    for own in headers.get_all(header::COOKIE) {
+        joined.extend_from_slice(own.as_bytes());
+        joined.extend_from_slice(b"; ");
+    }
+    joined.extend_from_slice(rendered.cookies.as_bytes());
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from(joined)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn put_host(headers: &mut HeaderMap, route: &Route, authority: Option<&Authority<'_>>) {
+    let client = || authority.and_then(|it| HeaderValue::try_from(it.to_string()).ok());
+    let host = match &route.host_header {
+        HostHeader::Upstream => None,
+        HostHeader::Client => client(),
+        HostHeader::Fixed(value) => Some(value.clone()),
+    };
+    headers.insert(
+        header::HOST,
+        host.unwrap_or_else(|| route.upstream.authority().clone()),
+    );
+}
+
+/// What the client says of itself is guarded; what we say of it is ours alone.
+fn tell_of_client(
+    headers: &mut HeaderMap,
+    route: &Route,
+    connection: &Connection,
+    authority: Option<&Authority<'_>>,
+) {
+    let peer = connection.peer.ip();
+    match route.forwarded {
+        Forwarded::Drop | Forwarded::Pass => {}
+        Forwarded::XForwarded => {
+            put_text(headers, "x-forwarded-for", peer.to_string());
+            put_text(headers, "x-forwarded-proto", "http".into());
+            if let Some(authority) = authority {
+                put_text(headers, "x-forwarded-host", authority.to_string());
+            }
+        }
+        Forwarded::Forwarded => {
+            // RFC 7239, 6: an IPv6 address is bracketed, and so quoted.
+            let client = if peer.is_ipv6() {
+                format!("\"[{peer}]\"")
+            } else {
+                peer.to_string()
+            };
+            let host = authority
+                .map(|it| format!(";host=\"{it}\""))
+                .unwrap_or_default();
+            put_text(
+                headers,
+                "forwarded",
+                format!("for={client}{host};proto=http"),
+            );
+        }
+    }
+}
+
+fn put_text(headers: &mut HeaderMap, name: &'static str, text: String) {
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(name, value);
+    }
+}
+
+/// RFC 9110, 7.6.3: the version is the one that the client spoke.
+fn via(version: Version) -> HeaderValue {
+    static VIA: OnceLock<[HeaderValue; 2]> = OnceLock::new();
+    let [http_10, http_11] = VIA.get_or_init(|| {
+        ["1.0", "1.1"].map(|version| {
+            HeaderValue::try_from(format!("{version} {}", pseudonym()))
+                .expect("the pseudonym is a token")
+        })
+    });
+    if version == Version::HTTP_10 {
+        http_10.clone()
+    } else {
+        http_11.clone()
+    }
+}

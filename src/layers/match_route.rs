@@ -1,0 +1,203 @@
+//! Finds the route, and whether this caller may use it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::{Authenticated, Connection, Error, Facts, Failure, Head, InFlight, Outcome, Reply};
+use crate::{
+    body::RequestBody,
+    callers::Caller,
+    routes::{
+        Route,
+        table::{Found, RequestView},
+    },
+};
+
+/// Makes [`MatchRoute`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MatchRouteLayer;
+
+impl<S> Layer<S> for MatchRouteLayer {
+    type Service = MatchRoute<S>;
+
+    fn layer(&self, inner: S) -> MatchRoute<S> {
+        MatchRoute { inner }
+    }
+}
+
+/// Refuses requests that no route matches, or not for this caller.
+#[derive(Clone, Debug)]
+pub struct MatchRoute<S> {
+    inner: S,
+}
+
+/// A request that a route takes.
+#[derive(Debug)]
+pub struct Routed {
+    head: Head,
+    body: RequestBody,
+    connection: Arc<Connection>,
+    route: Arc<Route>,
+    /// Bytes of the raw path that the route's prefix matched.
+    prefix: usize,
+}
+
+impl Routed {
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The route.
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// Bytes of the raw path that the route's prefix matched.
+    pub fn prefix(&self) -> usize {
+        self.prefix
+    }
+
+    /// The client's connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Whether it has a body.
+    pub fn has_body(&self) -> bool {
+        !self.body.is_empty()
+    }
+
+    /// The body, to be remembered or replaced for a replay.
+    pub(super) fn body_mut(&mut self) -> &mut RequestBody {
+        &mut self.body
+    }
+
+    /// The same request without its body: a replay brings one.
+    pub(super) fn without_body(&self) -> Self {
+        Self {
+            head: self.head.clone(),
+            body: RequestBody::empty(),
+            connection: Arc::clone(&self.connection),
+            route: Arc::clone(&self.route),
+            prefix: self.prefix,
+        }
+    }
+
+    /// Takes head and body; what is left tells where they belong.
+    pub fn into_parts(self) -> (Head, RequestBody, Arc<Connection>, Arc<Route>, usize) {
+        (
+            self.head,
+            self.body,
+            self.connection,
+            self.route,
+            self.prefix,
+        )
+    }
+}
+
+impl<S> Service<Authenticated> for MatchRoute<S>
+where
+    S: Service<Routed, Response = Reply, Error = Box<Failure>>,
+{
+    type Response = Reply;
+    type Error = Box<Failure>;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Authenticated) -> Self::Future {
+        let (route, prefix) = match find(&request) {
+            Ok(found) => found,
+            Err(error) => {
+                let caller = Some(request.caller().clone());
+                return ResponseFuture {
+                    inner: None,
+                    error: Some(error),
+                    route: None,
+                    caller,
+                    in_flight: None,
+                };
+            }
+        };
+        let in_flight = InFlight::new(route.metrics.clone(), request.received());
+        let permitted = route.allow.permits(request.caller());
+        let (head, body, connection, caller) = request.into_parts();
+        let (inner, error) = if permitted {
+            let routed = Routed {
+                head,
+                body,
+                connection,
+                route: Arc::clone(&route),
+                prefix,
+            };
+            (Some(self.inner.call(routed)), None)
+        } else {
+            (None, Some(Error::CallerDenied))
+        };
+        ResponseFuture {
+            inner,
+            error,
+            route: Some(route),
+            caller: Some(caller),
+            in_flight: Some(in_flight),
+        }
+    }
+}
+
+fn find(request: &Authenticated) -> Result<(Arc<Route>, usize), Error> {
+    let head = request.head();
+    let view = RequestView {
+        host: head.authority.as_ref().map(|authority| authority.host()),
+        path: head.target.path(),
+        query: head.target.query(),
+        method: &head.method,
+        headers: &head.headers,
+    };
+    match request.snapshot().table.find(&view) {
+        Found::Match {
+            value, prefix_len, ..
+        } => Ok((Arc::clone(value), prefix_len)),
+        Found::NotFound => Err(Error::RouteNotFound),
+        Found::Refused(refused) => Err(Error::PathRefused(refused.to_string())),
+    }
+}
+
+pin_project! {
+    /// The future of [`MatchRoute`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        error: Option<Error>,
+        route: Option<Arc<Route>>,
+        caller: Option<Caller>,
+        in_flight: Option<InFlight>,
+    }
+}
+
+impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = self.project();
+        let mut outcome = match this.inner.as_pin_mut() {
+            Some(inner) => ready!(inner.poll(cx)),
+            None => Err(this.error.take().unwrap_or(Error::Internal).into()),
+        };
+        let facts = Facts::of(&mut outcome);
+        facts.route = this.route.take();
+        facts.caller = this.caller.take();
+        facts.in_flight = this.in_flight.take();
+        Poll::Ready(outcome)
+    }
+}

@@ -1,0 +1,147 @@
+//! Turns every error into a response: the only place where that happens.
+
+use std::{
+    convert::Infallible,
+    fmt::Write,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderValue, Response, StatusCode, header};
+use pin_project_lite::pin_project;
+use serde::Serialize;
+use tower::{Layer, Service};
+
+use super::{Error, Failure, Inbound, Outcome, Reply, ReplyBody};
+
+/// Makes [`Respond`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RespondLayer;
+
+impl<S> Layer<S> for RespondLayer {
+    type Service = Respond<S>;
+
+    fn layer(&self, inner: S) -> Respond<S> {
+        Respond { inner }
+    }
+}
+
+/// Answers as `application/problem+json` (RFC 9457) with `Proxy-Status` (RFC 9209) where `inner` fails.
+///
+/// A panic below ends one request with 500 and nothing else.
+#[derive(Clone, Debug)]
+pub struct Respond<S> {
+    inner: S,
+}
+
+impl<S> Service<Inbound> for Respond<S>
+where
+    S: Service<Inbound, Response = Reply, Error = Box<Failure>>,
+{
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Inbound) -> Self::Future {
+        let inner = catch_unwind(AssertUnwindSafe(|| self.inner.call(request))).ok();
+        ResponseFuture { inner }
+    }
+}
+
+pin_project! {
+    /// The future of [`Respond`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: Option<F>,
+    }
+}
+
+impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
+    type Output = Result<Reply, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(inner) = self.project().inner.as_pin_mut() else {
+            return Poll::Ready(Ok(respond(Error::Internal.into())));
+        };
+        let outcome = match catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
+            Ok(polled) => ready!(polled),
+            Err(_) => Err(Error::Internal.into()),
+        };
+        Poll::Ready(Ok(outcome.unwrap_or_else(respond)))
+    }
+}
+
+/// The members of a problem's body; never a secret, never an upstream's text.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<&'a str>,
+}
+
+fn respond(failure: Box<Failure>) -> Reply {
+    let Failure { error, mut facts } = *failure;
+    let look = error.appearance();
+    facts.code = Some(look.code);
+    facts.upstream_status = facts.upstream_status.or(error.received_status());
+    let problem = Problem {
+        r#type: format!("urn:bearerd:{}", look.code),
+        title: look.title,
+        status: look.status.as_u16(),
+        code: look.code,
+        detail: error.to_string(),
+        route: facts.route.as_ref().map(|route| &*route.name),
+        credential: error.credential().map(|name| &**name),
+    };
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = Response::new(ReplyBody::own(body));
+    *response.status_mut() = look.status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(value) = HeaderValue::try_from(proxy_status(&error)) {
+        headers.insert("proxy-status", value);
+    }
+    if let Some(after) = error.retry_after() {
+        // Rounded up: a client that comes back then finds the attempt made.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if look.status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110, 15.5.6 wants the field; which methods a route takes is not known here.
+        headers.insert(
+            header::ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        );
+    }
+    Reply { response, facts }
+}
+
+fn proxy_status(error: &Error) -> String {
+    let look = error.appearance();
+    let mut value = format!("bearerd; error={}", look.proxy_status);
+    // Writing into a String does not fail.
+    if let Some(received) = error.received_status() {
+        let _ = write!(value, "; received-status={}", received.as_u16());
+    }
+    if let Some(details) = look.details {
+        let _ = write!(value, "; details=\"{details}\"");
+    }
+    value
+}

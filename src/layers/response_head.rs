@@ -1,0 +1,202 @@
+//! What a response's head loses or changes on its way back.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{self, Entry},
+    uri::PathAndQuery,
+};
+
+use super::hop_by_hop;
+use crate::{
+    routes::{Cookies, Route, host::Authority},
+    upstream::Scheme,
+};
+
+/// Where the client thinks the response comes from.
+#[derive(Debug)]
+pub(super) struct Origin {
+    /// What it called us.
+    pub(super) authority: Option<Authority<'static>>,
+    /// What it asked for.
+    pub(super) target: PathAndQuery,
+    /// Bytes of the target's path that the route's base path replaced.
+    pub(super) prefix: usize,
+}
+
+/// Makes the upstream's head ours.
+pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
+    hop_by_hop::strip(headers);
+    for name in LOCATIONS {
+        if let Entry::Occupied(mut location) = headers.entry(name)
+            && let Some(ours) = location
+                .get()
+                .to_str()
+                .ok()
+                .and_then(|it| map(it, route, origin))
+        {
+            location.insert(ours);
+        }
+    }
+    if headers.contains_key(header::LINK) {
+        rewrite_links(headers, route, origin);
+    }
+    if route.credential.is_some() {
+        protect(headers);
+    }
+    match route.cookies {
+        Cookies::Drop => {
+            headers.remove(header::SET_COOKIE);
+        }
+        Cookies::Pass => rewrite_cookies(headers, route, origin),
+    }
+}
+
+/// Nothing that a credential brought may be kept by a shared cache, or speak for the upstream's origin.
+fn protect(headers: &mut HeaderMap) {
+    for name in UPSTREAM_ONLY {
+        headers.remove(name);
+    }
+    let foreign: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("access-control-"))
+        .cloned()
+        .collect();
+    for name in foreign {
+        headers.remove(name);
+    }
+    if !is_private(headers) {
+        // RFC 9111, 3.5: our inbound request had no Authorization that would keep shared caches off.
+        headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    }
+}
+
+fn is_private(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|it| {
+            let it = it.trim();
+            it.eq_ignore_ascii_case("private") || it.eq_ignore_ascii_case("no-store")
+        })
+}
+
+/// The upstream's URL as the client can use it; `None` where it does not point into the route.
+fn map(location: &str, route: &Route, origin: &Origin) -> Option<HeaderValue> {
+    let (rest, absolute) = match rest_of_upstream(location, route) {
+        Some(rest) => (rest, true),
+        None if location.starts_with('/') && !location.starts_with("//") => (location, false),
+        None => return None,
+    };
+    let rest = if rest.starts_with('/') { rest } else { "/" };
+    let prefix = origin.target.path().get(..origin.prefix)?;
+    let path = if route.strip_prefix {
+        // What lies outside the base path is no part of this route.
+        let below = rest.strip_prefix(&*route.base_path)?;
+        format!("{prefix}{below}")
+    } else {
+        format!("/{}", rest.strip_prefix(&*route.base_path)?)
+    };
+    let text = match (&origin.authority, absolute) {
+        (Some(authority), true) => format!("http://{authority}{path}"),
+        _ => path,
+    };
+    HeaderValue::try_from(text).ok()
+}
+
+/// What follows scheme and authority, where they are the upstream's.
+fn rest_of_upstream<'a>(location: &'a str, route: &Route) -> Option<&'a str> {
+    let config = route.upstream.config();
+    let (scheme, rest) = location.split_once("://")?;
+    let (expected, default) = match config.scheme {
+        Scheme::Http => ("http", 80),
+        Scheme::Https => ("https", 443),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let authority = Authority::parse(rest[..end].as_bytes()).ok()?;
+    let host = authority.host().trim_matches(['[', ']']);
+    let same = scheme.eq_ignore_ascii_case(expected)
+        && host.eq_ignore_ascii_case(&config.host)
+        && authority.port().unwrap_or(default) == config.port;
+    same.then_some(&rest[end..])
+}
+
+/// `Link: <url>; rel="next", <url>; rel="prev"` (RFC 8288): the URLs alone are changed.
+fn rewrite_links(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
+    let links: Vec<_> = headers.get_all(header::LINK).iter().cloned().collect();
+    headers.remove(header::LINK);
+    for link in links {
+        let ours = link
+            .to_str()
+            .ok()
+            .and_then(|text| map_link(text, route, origin));
+        headers.append(header::LINK, ours.unwrap_or(link));
+    }
+}
+
+fn map_link(text: &str, route: &Route, origin: &Origin) -> Option<HeaderValue> {
+    let mut mapped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('<') {
+        let (url, behind) = after.split_once('>')?;
+        mapped.push_str(before);
+        mapped.push('<');
+        match map(url, route, origin) {
+            Some(ours) => mapped.push_str(ours.to_str().ok()?),
+            None => mapped.push_str(url),
+        }
+        mapped.push('>');
+        rest = behind;
+    }
+    mapped.push_str(rest);
+    HeaderValue::try_from(mapped).ok()
+}
+
+/// Domain goes (the cookie is then ours alone), Path is put below the route's prefix.
+fn rewrite_cookies(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
+    if !headers.contains_key(header::SET_COOKIE) {
+        return;
+    }
+    let cookies: Vec<_> = headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .cloned()
+        .collect();
+    headers.remove(header::SET_COOKIE);
+    for cookie in cookies {
+        let ours = cookie
+            .to_str()
+            .ok()
+            .and_then(|text| map_cookie(text, route, origin));
+        headers.append(header::SET_COOKIE, ours.unwrap_or(cookie));
+    }
+}
+
+fn map_cookie(text: &str, route: &Route, origin: &Origin) -> Option<HeaderValue> {
+    let attributes = text.split(';').filter_map(|attribute| {
+        let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+        if name.trim().eq_ignore_ascii_case("domain") {
+            None
+        } else if name.trim().eq_ignore_ascii_case("path") {
+            let mapped = map(value.trim(), route, origin);
+            let path = mapped
+                .as_ref()
+                .and_then(|it| it.to_str().ok())
+                .unwrap_or("/");
+            Some(format!(" Path={path}"))
+        } else {
+            Some(attribute.to_owned())
+        }
+    });
+    HeaderValue::try_from(attributes.collect::<Vec<_>>().join(";")).ok()
+}
+
+const LOCATIONS: [HeaderName; 3] = [
+    header::LOCATION,
+    header::CONTENT_LOCATION,
+    HeaderName::from_static("operation-location"),
+];
+
+/// Fields that speak for the upstream's own origin, or that only its direct clients need.
+const UPSTREAM_ONLY: [HeaderName; 2] = [header::ALT_SVC, header::STRICT_TRANSPORT_SECURITY];

@@ -1,0 +1,238 @@
+//! Sends a request once more: after a refused credential, or when an idle connection had died unnoticed.
+//!
+//! It stands outside [`AttachCredential`](super::AttachCredential) and [`Inject`](super::Inject): inside
+//! them it could only resend the token that was refused.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Method, StatusCode};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::{Error, Facts, Failure, Outcome, Reply, Routed};
+use crate::{body::TeeHandle, credentials::Rejection, upstream::SendError};
+
+/// Makes [`RetryRejected`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RetryRejectedLayer;
+
+impl<S> Layer<S> for RetryRejectedLayer {
+    type Service = RetryRejected<S>;
+
+    fn layer(&self, inner: S) -> RetryRejected<S> {
+        RetryRejected { inner }
+    }
+}
+
+/// Replays a request at most once for each of the two reasons.
+#[derive(Clone, Debug)]
+pub struct RetryRejected<S> {
+    inner: S,
+}
+
+impl<S> Service<Routed> for RetryRejected<S>
+where
+    S: Service<Routed, Response = Reply, Error = Box<Failure>> + Clone,
+{
+    type Response = Reply;
+    type Error = Box<Failure>;
+    type Future = ResponseFuture<S, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut routed: Routed) -> Self::Future {
+        let copy = Copy::of(&mut routed);
+        let service = self.inner.clone();
+        ResponseFuture {
+            inner: self.inner.call(routed),
+            service,
+            copy,
+            spent: Spent::default(),
+        }
+    }
+}
+
+/// What a replay needs: the head as it came, and the body's other end.
+struct Copy {
+    routed: Routed,
+    body: Option<TeeHandle>,
+    idempotent: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    refusal: bool,
+    reset: bool,
+}
+
+impl Copy {
+    /// `None` where nothing could lead to a replay.
+    fn of(routed: &mut Routed) -> Option<Self> {
+        let head = routed.head();
+        let idempotent =
+            is_idempotent(&head.method) || head.headers.contains_key("idempotency-key");
+        let refusable = routed.route().credential.is_some();
+        if !idempotent && !refusable {
+            return None;
+        }
+        let mut copy = Self {
+            routed: routed.without_body(),
+            body: None,
+            idempotent,
+        };
+        if routed.has_body() {
+            let limit = routed.route().replay_buffer;
+            copy.body = Some(routed.body_mut().tee(limit)?);
+        }
+        Some(copy)
+    }
+
+    /// The request once more, and what another replay would need.
+    fn replay(self) -> Option<(Routed, Self)> {
+        let mut routed = self.routed.without_body();
+        let body = match self.body {
+            None => None,
+            Some(handle) => {
+                let (tee, handle) = handle.replay()?;
+                *routed.body_mut() = tee.into();
+                Some(handle)
+            }
+        };
+        Some((routed, Self { body, ..self }))
+    }
+}
+
+/// RFC 9110, 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
+    )
+}
+
+pin_project! {
+    /// The future of [`RetryRejected`].
+    pub struct ResponseFuture<S, F> {
+        #[pin]
+        inner: F,
+        service: S,
+        copy: Option<Copy>,
+        spent: Spent,
+    }
+}
+
+impl<S, F> Future for ResponseFuture<S, F>
+where
+    S: Service<Routed, Response = Reply, Error = Box<Failure>, Future = F>,
+    F: Future<Output = Outcome>,
+{
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let mut this = self.project();
+        loop {
+            let mut outcome = ready!(this.inner.as_mut().poll(cx));
+            if let Some(routed) = next(&outcome, this.copy, this.spent) {
+                // The refused answer goes first: its connection is closed or given back before the replay.
+                drop(outcome);
+                let inner = this.service.call(routed);
+                this.inner.set(inner);
+                continue;
+            }
+            let facts = Facts::of(&mut outcome);
+            facts.attempts = 1 + u32::from(this.spent.refusal) + u32::from(this.spent.reset);
+            return Poll::Ready(match facts.refusal {
+                Some(_) => explain(outcome, this.spent.refusal),
+                None => outcome,
+            });
+        }
+    }
+}
+
+/// The request to send next, where the outcome asks for it and it can still be made.
+fn next(outcome: &Outcome, copy: &mut Option<Copy>, spent: &mut Spent) -> Option<Routed> {
+    let kept = copy.as_ref()?;
+    match outcome {
+        Ok(reply) if is_renewing(reply) && !spent.refusal => {
+            // A 401 says that the request was not applied; another status may not.
+            let unapplied = reply.response.status() == StatusCode::UNAUTHORIZED;
+            if !unapplied && !kept.idempotent {
+                return None;
+            }
+            spent.refusal = true;
+        }
+        Err(failure)
+            if matches!(
+                failure.error,
+                Error::Upstream(SendError::Reset { reused: true, .. })
+            ) && kept.idempotent
+                && !spent.reset =>
+        {
+            spent.reset = true;
+        }
+        _ => return None,
+    }
+    match copy.take()?.replay() {
+        Some((routed, rest)) => {
+            *copy = Some(rest);
+            Some(routed)
+        }
+        None => {
+            // Nothing was sent again.
+            if outcome.is_ok() {
+                spent.refusal = false;
+            } else {
+                spent.reset = false;
+            }
+            None
+        }
+    }
+}
+
+fn is_renewing(reply: &Reply) -> bool {
+    reply
+        .facts
+        .refusal
+        .as_ref()
+        .is_some_and(|it| it.rejection == Rejection::Renewing)
+}
+
+/// A refusal that no replay mended is ours to explain, unless the route hands it on.
+fn explain(outcome: Outcome, replayed: bool) -> Outcome {
+    let mut reply = outcome?;
+    let Some(refusal) = reply
+        .facts
+        .refusal
+        .take()
+        .filter(|refusal| !refusal.then_pass)
+    else {
+        return Ok(reply);
+    };
+    let detail = match (refusal.rejection, replayed) {
+        (_, true) => "the upstream refused the credential, and a renewed one too",
+        (Rejection::NoOther, false) => {
+            "the upstream refused the credential, and there is no other to be had now"
+        }
+        (Rejection::Renewing, false) => {
+            "the upstream refused the credential; it is being renewed, but this request could not \
+             be sent again: its body is larger than `replay_buffer`, or its method is not idempotent"
+        }
+    };
+    let credential = refusal.credential;
+    let received = reply.response.status();
+    let error = Error::CredentialRefused {
+        credential,
+        received,
+        detail,
+    };
+    Err(Box::new(Failure {
+        error,
+        facts: reply.facts,
+    }))
+}
