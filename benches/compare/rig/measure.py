@@ -114,7 +114,7 @@ def start(number: int, entry: Entry, folder: Path, tokens: TokenService,
 
 
 def check_injection(entry: Entry, proxy: Process, tokens: TokenService) -> None:
-    """The upstream answers 200 only to the token: a client without one, or with a wrong one, gets it."""
+    """A client without a token, and one with a wrong token, are both answered 200."""
     deadline = time.monotonic() + READY_SECONDS
     path = entry.job.request_path
     while status(proxy.port, path) != (200, FILES[entry.job.path]):

@@ -83,19 +83,20 @@ DOCUMENT = """# bearerd beside nginx, HAProxy and Envoy
 
 Written by `benches/compare/run --write`; do not edit.
 
-{date}, bearerd at {commit}; {versions}; {machine}; medians of {rounds} rounds of {seconds} seconds,
-the systems in turn.
+{date}, bearerd at {commit}; {versions}; {machine}; medians of {rounds} rounds of {seconds}
+seconds, the systems in turn.
 
-Core 0 runs the proxy alone, with one worker. Core 1 runs the load (wrk, one thread, keep-alive) and
-the upstream (nginx, one worker, 401 unless `Authorization` is right). Envoy (credential_injector with
-the OAuth2 extension) and bearerd fetch the token from a token service; nginx and HAProxy set a fixed
-header. No access log anywhere; bearerd with routing, credential lease, header hygiene and metrics on.
+Core 0 runs the proxy alone, with one worker. Core 1 runs the load (wrk, one thread, keep-alive)
+and the upstream (nginx, one worker, 401 unless `Authorization` is right). Envoy
+(credential_injector with the OAuth2 extension) and bearerd fetch the token from a token service;
+nginx and HAProxy set a fixed header. No access log anywhere; bearerd with routing, credential
+lease, header hygiene and metrics on.
 
 **CPU us/request** is what all of the proxy's processes used (schedstat), user and system: it holds
-when the machine is noisy. Compare within one run only, best by the ratios. *waited* is the time the
-proxy was kept off its core by others; *range* goes over the rounds. Throughput and latency are at the
-load that wrk's connections make, and bound by core 1 where the proxy is fast; latencies compare
-where the offered load is the same.
+when the machine is noisy. Compare within one run only, best by the ratios. *waited* is the time
+the proxy was kept off its core by others; *range* goes over the rounds. Throughput and latency are
+at the load that wrk's connections make, and bound by core 1 where the proxy is fast; latencies
+compare where the offered load is the same.
 
 {tables}
 """
