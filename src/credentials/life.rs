@@ -9,8 +9,13 @@
 
 use std::time::Duration;
 
-use super::{Retry, SlotState, pace, refusals::Refusals};
+use super::{Retry, pace, refusals::Refusals};
 use crate::clock::Instant;
+
+mod events;
+mod look;
+
+pub(crate) use events::{Answer, Next, Purpose, Refusal, Settled, Want};
 
 /// One slot's life.
 #[derive(Debug)]
@@ -61,85 +66,6 @@ struct Trouble {
     next: Instant,
     /// Somebody asked since the last attempt, so the next one is made without waiting for a request.
     wanted: bool,
-}
-
-/// Why a token call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// There is none to send.
-    Cold,
-    /// There is one, and it is used.
-    Ahead,
-    /// An upstream refused the one there is.
-    Refused,
-}
-
-/// What a request that found nothing to lease does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// There is one after all.
-    Ready,
-    /// It waits for this flight.
-    Wait(u64),
-    /// It fails at once; the next attempt is due in so long.
-    Failed { retry_in: Duration },
-}
-
-/// What a refusal led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// A newer one is there or on its way.
-    Known,
-    /// This refusal withholds the credential and asks for a successor.
-    Withheld,
-    /// Nothing is fetched for a while; the credential stays leased.
-    Cooling,
-    /// There will never be another.
-    Fixed,
-}
-
-/// What the shell does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Call the source, then report to [`Life::fetched`].
-    Fetch(Purpose),
-    /// The credential is over: forget it, ask again.
-    Expired,
-    /// Nothing before this moment.
-    Sleep(Instant),
-    /// Nothing until an event.
-    Idle,
-}
-
-/// What a token call brought.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Answer {
-    /// A credential.
-    Token {
-        sent: Instant,
-        life: Option<Duration>,
-        same: bool,
-    },
-    /// A failure.
-    Failed(Retry),
-}
-
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
-    /// Publish it as this generation.
-    New {
-        generation: u64,
-        expires: Option<Instant>,
-    },
-    /// The one that is held already, with another end: publish that again.
-    Same { expires: Option<Instant> },
-    /// Dead on arrival, once: waiters go on waiting, the next call comes in a second.
-    Stillborn,
-    /// Dead on arrival again: a failure of the endpoint.
-    NeverAlive,
-    /// A failure. `first` in a row?
-    Failed { first: bool },
 }
 
 impl Life {
@@ -274,52 +200,6 @@ impl Life {
     /// Whether requests may be sent with the credential now.
     pub(crate) fn leasable(&self, now: Instant) -> bool {
         self.token.is_some_and(|token| !token.withheld) && !self.expired(now)
-    }
-
-    pub(crate) fn state(&self, now: Instant) -> SlotState {
-        match (&self.token, &self.flight) {
-            (Some(token), _) if token.withheld && self.trouble.is_none() => SlotState::Replacing,
-            (Some(token), _) if !token.withheld && !self.expired(now) => {
-                if self.refusals.cooling(now) {
-                    SlotState::CoolingDown
-                } else if self.flight.is_some() {
-                    SlotState::Refreshing
-                } else {
-                    SlotState::Fresh
-                }
-            }
-            _ if self.trouble.is_some() => SlotState::Failed,
-            (_, Some(_)) => SlotState::Fetching,
-            _ => SlotState::Empty,
-        }
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    pub(crate) fn flight(&self) -> u64 {
-        self.flights
-    }
-
-    pub(crate) fn expires(&self) -> Option<Instant> {
-        self.token.and_then(|token| token.expires)
-    }
-
-    pub(crate) fn next_refresh(&self) -> Option<Instant> {
-        let trouble = self.trouble.map(|trouble| trouble.next);
-        let renew = self.token.and_then(|token| token.renew);
-        match self.flight {
-            Some(Flight::Due { at, .. }) => Some(at),
-            Some(Flight::Flying { .. }) => None,
-            None => trouble.max(renew),
-        }
-    }
-
-    /// Until the next attempt, where the last one failed.
-    pub(crate) fn retry_in(&self, now: Instant) -> Option<Duration> {
-        self.trouble
-            .map(|trouble| trouble.next.saturating_duration_since(now))
     }
 
     fn purpose(&self, now: Instant) -> Purpose {
