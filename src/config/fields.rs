@@ -173,7 +173,11 @@ impl<'n> Fields<'n> {
     /// Reports the keys that nobody asked for; returns the names of keys that could not be read.
     pub fn finish(self, decoder: &mut Decoder) -> Vec<&'static str> {
         for entry in &self.entries {
-            if self.taken.contains(entry.key) {
+            let extension = self
+                .table
+                .extensions
+                .is_some_and(|start| entry.key.starts_with(start));
+            if extension || self.taken.contains(entry.key) {
                 continue;
             }
             if let Some(name) = self

@@ -24,7 +24,7 @@
 macro_rules! config_struct {
     (
         $(#[doc = $doc:literal])*
-        $vis:vis struct $name:ident = $title:literal $(, short = $short:literal)? $(, unavailable = [$($gone:literal),* $(,)?])? {
+        $vis:vis struct $name:ident = $title:literal $(, short = $short:literal)? $(, unavailable = [$($gone:literal),* $(,)?])? $(, extensions = $extensions:literal)? {
             $(
                 $(#[doc = $field_doc:literal])*
                 $presence:ident $(($default:literal))? $field:ident $(as $key:literal)? : $ty:ty
@@ -54,7 +54,26 @@ macro_rules! config_struct {
                 ),*],
                 short: $crate::config_struct!(@short $($short)?),
                 unavailable: &[$($($gone),*)?],
+                extensions: $crate::config_struct!(@short $($extensions)?),
             };
+        }
+
+        impl $name {
+            /// Reads this mapping's keys from `fields`, which may have others.
+            pub(crate) fn read(
+                fields: &mut $crate::config::fields::Fields<'_>,
+                decoder: &mut $crate::config::decode::Decoder,
+            ) -> Option<Self> {
+                $(
+                    let $field = $crate::config_struct!(
+                        @decode $presence fields decoder $ty, $crate::config_struct!(@key $field $($key)?) $(, $default)?
+                    );
+                )*
+                Some(Self {
+                    $( $field: $crate::config_struct!(@unwrap $presence $field), )*
+                    failed: Vec::new(),
+                })
+            }
         }
 
         impl $crate::config::decode::Decode for $name {
@@ -63,16 +82,9 @@ macro_rules! config_struct {
                 decoder: &mut $crate::config::decode::Decoder,
             ) -> Option<Self> {
                 let mut fields = decoder.fields(node, Self::TABLE)?;
-                $(
-                    let $field = $crate::config_struct!(
-                        @decode $presence fields decoder $ty, $crate::config_struct!(@key $field $($key)?) $(, $default)?
-                    );
-                )*
+                let read = Self::read(&mut fields, decoder);
                 let failed = fields.finish(decoder);
-                Some(Self {
-                    $( $field: $crate::config_struct!(@unwrap $presence $field), )*
-                    failed,
-                })
+                Some(Self { failed, ..read? })
             }
 
             fn ty() -> $crate::config::table::Type {

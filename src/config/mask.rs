@@ -49,7 +49,7 @@ pub struct MaskedLine {
 
 impl Mask {
     /// The mask of a file that was parsed to `root` and decoded with `marks`.
-    pub fn of_tree(root: &Node, marks: &Marks) -> Self {
+    pub fn of_tree(root: &Node, marks: &Marks, text: &str) -> Self {
         let mut scalars = Vec::new();
         root.visit(&mut |node| match &node.kind {
             Kind::Scalar(_) => scalars.push(node.span),
@@ -63,7 +63,12 @@ impl Mask {
         };
         let hidden = tidy(marks.hidden.clone());
         let mut shown = tidy(marks.shown.clone());
-        shown.retain(|span| hidden.binary_search(span).is_err());
+        shown.retain(|span| {
+            let source = text.get(span.range()).unwrap_or_default();
+            // User information or a query of a URL, also in the default of a variable that is set.
+            let secret_url = source.contains("://") && source.contains(['@', '?']);
+            !secret_url && hidden.binary_search(span).is_err()
+        });
         Self {
             shown,
             scalars: Some(tidy(scalars)),

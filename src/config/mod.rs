@@ -5,9 +5,12 @@ pub mod diagnostic;
 pub mod fields;
 mod http_scalars;
 pub mod interpolate;
+mod load;
 mod macros;
 pub mod mask;
 pub mod node;
+pub mod raw;
+pub mod reference;
 pub mod render;
 pub mod scalars;
 pub mod secret_source;
@@ -19,6 +22,7 @@ pub mod yaml;
 pub use self::{
     decode::{Decode, Decoder},
     diagnostic::{Diagnostic, Diagnostics, Severity},
+    load::{Loaded, Report, load},
     node::Node,
     render::SourceMap,
     secret_source::{Resolver, SecretSource},

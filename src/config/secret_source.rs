@@ -60,6 +60,7 @@ static TABLE: Table = Table {
     ],
     short: None,
     unavailable: &["vault"],
+    extensions: None,
 };
 
 impl Decode for SecretSource {

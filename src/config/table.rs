@@ -13,6 +13,8 @@ pub struct Table {
     pub short: Option<&'static str>,
     /// Keys of the contract that this version does not have yet.
     pub unavailable: &'static [&'static str],
+    /// How keys begin that are left alone: a place for YAML anchors.
+    pub extensions: Option<&'static str>,
 }
 
 /// One key.
@@ -60,8 +62,8 @@ pub enum Type {
     Table(&'static Table),
     /// One of several forms.
     AnyOf(Vec<Type>),
-    /// A mapping with `Table`'s keys and exactly one of these, its kind.
-    Tagged(&'static Table, &'static [Variant]),
+    /// A mapping with these keys and exactly one more, its kind.
+    Tagged(&'static Table),
 }
 
 /// One kind of an externally tagged choice: its key and what is under it.

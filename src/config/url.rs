@@ -20,6 +20,8 @@ pub struct HttpUrl {
     pub port: Option<u16>,
     /// Path as written; `/` where there is none.
     pub path: String,
+    /// Whether nothing at all follows the authority, not even a slash.
+    pub bare: bool,
     /// What follows the `?`, where there is one; may hold a secret.
     pub query: Option<String>,
 }
@@ -113,6 +115,7 @@ impl HttpUrl {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (target, None),
         };
+        let bare = target.is_empty();
         let path = if path.is_empty() { "/" } else { path };
         if !path_is_plain(path) {
             return Err((
@@ -125,6 +128,7 @@ impl HttpUrl {
             host,
             port,
             path: path.to_owned(),
+            bare,
             query,
         })
     }

@@ -24,7 +24,7 @@ fn decode(text: &str) -> (Option<Thing>, String) {
         .as_ref()
         .and_then(|root| Thing::decode(root, &mut decoder));
     source.set_mask(match &root {
-        Some(root) => Mask::of_tree(root, &decoder.marks),
+        Some(root) => Mask::of_tree(root, &decoder.marks, text),
         None => Mask::of_broken(vec!["path", "match"]),
     });
     (thing, source.render(&decoder.diagnostics, false))

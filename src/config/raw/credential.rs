@@ -1,0 +1,107 @@
+//! `credentials:` how upstream credentials are obtained and where they go in a request.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::OnFailure;
+use crate::{
+    config::{
+        Node, Span,
+        decode::{Decode, Decoder},
+        scalars::{MaskedText, OneOrList},
+        table::{Type, Variant},
+    },
+    config_struct,
+};
+
+/// Kinds of the contract that this version does not have yet.
+pub const GRANTS_TO_COME: &[&str] = &[
+    "refresh_token",
+    "password",
+    "jwt_bearer",
+    "token_exchange",
+    "authorization_code",
+    "device_code",
+    "exec",
+    "file",
+    "preset",
+    "recipe",
+];
+
+config_struct! {
+    /// A credential: exactly one kind, and how it is used.
+    pub struct CredentialSettings = "a credential", unavailable = [
+        "refresh_token", "password", "jwt_bearer", "token_exchange", "authorization_code", "device_code", "exec",
+        "file", "preset", "recipe",
+    ] {
+        /// Where it goes in a request, instead of the kind's own place.
+        optional inject: OneOrList<Inject>,
+        /// `false` keeps a caller's own header instead of ours, where it sends one.
+        optional overwrite: bool,
+        /// What happens to a request for which it is not to be had.
+        optional on_failure: OnFailure,
+        /// How long a request waits for it.
+        optional wait: Duration,
+        /// Obtains it at start instead of at the first request; readiness waits for it.
+        default("false") prewarm: bool,
+        /// How long it is taken to live where the token endpoint does not say.
+        default("1h") default_expires_in: Duration,
+        /// Allows a token endpoint in clear (`http://`) that is not on this machine.
+        default("false") danger_plaintext: bool,
+    }
+}
+
+config_struct! {
+    /// One place in a request, exactly one of `header`, `query` and `cookie`, and what is put there.
+    pub struct Inject = "an injection" {
+        /// The header that is set.
+        optional header: HeaderName,
+        /// The query parameter that is set.
+        optional query: String,
+        /// The cookie that is set.
+        optional cookie: String,
+        /// What is put there: text with parts of the credential, as in `Bearer {{ access_token }}`.
+        required value: MaskedText,
+        /// `false` keeps a caller's own header instead of ours, where it sends one.
+        optional overwrite: bool,
+    }
+}
+
+/// A credential as written: its kind's own mapping stays a tree, as each kind brings its own type.
+#[derive(Clone, Debug)]
+pub struct RawCredential {
+    /// The kind's key.
+    pub kind: &'static str,
+    /// Where that key stands.
+    pub kind_span: Span,
+    /// What is under it.
+    pub grant: Node,
+    /// How it is used.
+    pub settings: CredentialSettings,
+}
+
+impl Decode for RawCredential {
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        let kinds: &'static [Variant] = decoder.kinds;
+        let mut fields = decoder.fields(node, CredentialSettings::TABLE)?;
+        let found = fields.one_of(kinds, decoder);
+        let settings = CredentialSettings::read(&mut fields, decoder);
+        let failed = fields.finish(decoder);
+        let (kind, kind_span, grant) = found?;
+        let settings = CredentialSettings {
+            failed,
+            ..settings?
+        };
+        Some(Self {
+            kind: kind.name,
+            kind_span,
+            grant: grant.clone(),
+            settings,
+        })
+    }
+
+    fn ty() -> Type {
+        Type::Tagged(CredentialSettings::TABLE)
+    }
+}

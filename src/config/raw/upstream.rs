@@ -1,0 +1,98 @@
+//! `upstream:` where requests go: a URL, the name of one of `upstreams:`, or the long form.
+
+use std::path::PathBuf;
+
+use super::RawTimeouts;
+use crate::{
+    config::{
+        HttpUrl,
+        decode::{Decode, Decoder},
+        node::{Kind, Node},
+        table::Type,
+    },
+    config_struct,
+};
+
+config_struct! {
+    /// An upstream.
+    pub struct RawUpstream = "an upstream", short = "url", unavailable = ["http2", "proxy"] {
+        /// Its base URL: the matched prefix of a request's path is replaced by this path.
+        required url: HttpUrl,
+        /// How its certificate is verified.
+        optional tls: UpstreamTls,
+        /// How long each wait may take, instead of the defaults.
+        optional timeouts: RawTimeouts,
+        /// What it gets as Host: `upstream` for its own name, `client` for what the client sent, or a fixed host.
+        default("upstream") host_header: HostHeaderSetting,
+        /// Allows to send credentials to it in clear (`http://`) although it is not on this machine.
+        default("false") danger_plaintext: bool,
+    }
+}
+
+config_struct! {
+    /// How an upstream's certificate is verified.
+    pub struct UpstreamTls = "tls", unavailable = ["cert", "key"] {
+        /// The certificates (PEM) to trust instead of the platform's.
+        optional ca: PathBuf,
+        /// The name that the certificate must hold, where it is not the URL's host.
+        optional server_name: String,
+        /// Accepts any certificate: whoever sits in between reads every credential.
+        default("false") danger_accept_invalid_certs: bool,
+    }
+}
+
+/// What an upstream gets as Host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeaderSetting {
+    /// Its own name.
+    Upstream,
+    /// What the client sent.
+    Client,
+    /// This.
+    Fixed(String),
+}
+
+impl Decode for HostHeaderSetting {
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        let text = &decoder.scalar(node, "`upstream`, `client` or a host")?.text;
+        Some(match text.as_str() {
+            "upstream" => Self::Upstream,
+            "client" => Self::Client,
+            _ => Self::Fixed(text.clone()),
+        })
+    }
+
+    fn ty() -> Type {
+        Type::AnyOf(vec![
+            Type::Words(&["upstream", "client"]),
+            Type::Scalar("host", None),
+        ])
+    }
+}
+
+/// What a route says about its upstream.
+#[derive(Clone, Debug)]
+pub enum UpstreamRef {
+    /// One of `upstreams:`.
+    Name(String),
+    /// An upstream of its own.
+    Own(Box<RawUpstream>),
+}
+
+impl Decode for UpstreamRef {
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        if let Kind::Scalar(scalar) = &node.kind
+            && !scalar.text.contains([':', '/'])
+        {
+            return String::decode(node, decoder).map(Self::Name);
+        }
+        RawUpstream::decode(node, decoder).map(|upstream| Self::Own(Box::new(upstream)))
+    }
+
+    fn ty() -> Type {
+        Type::AnyOf(vec![
+            Type::Scalar("URL or name of an upstream", None),
+            Type::Table(RawUpstream::TABLE),
+        ])
+    }
+}
