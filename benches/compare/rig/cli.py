@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import LOAD_CORE, RESULTS, WORK, Failure
+from .idle import idle_table, measure_idle
 from .install import build, install
 from .measure import Plan, alone, measure
 from .report import document, table
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> list[str]:
             if entries:
                 figures = measure(row, entries, plan_of(args), Path(folder) / row.key)
                 tables.append(table(row, figures))
+        if "idle" in args.rows:
+            tables.append(idle_table(measure_idle(args.systems, Path(folder) / "idle")))
     return tables
 
 
@@ -84,9 +87,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write benches/RESULTS.md as well")
     parser.add_argument("--systems", type=names(EVERYONE), default=list(EVERYONE), metavar="A,B",
                         help=f"of {', '.join(EVERYONE)}")
-    keys = [row.key for row in ROWS + MORE_ROWS]
-    parser.add_argument("--rows", type=names(keys), default=[row.key for row in ROWS],
-                        metavar="A,B", help=f"of {', '.join(keys)}; default: the first {len(ROWS)}")
+    usual = [row.key for row in ROWS] + ["idle"]
+    keys = usual + [row.key for row in MORE_ROWS]
+    parser.add_argument("--rows", type=names(keys), default=usual, metavar="A,B",
+                        help=f"of {', '.join(keys)}; default: the first {len(usual)}")
     parser.add_argument("--rounds", type=int, metavar="N")
     parser.add_argument("--seconds", type=int, metavar="N", help="of load in each round")
     parser.add_argument("--no-build", dest="build", action="store_false",
