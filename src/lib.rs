@@ -48,5 +48,7 @@ pub mod layers;
 mod percent;
 pub mod routes;
 pub mod secret;
+pub mod server;
+pub mod stack;
 pub mod telemetry;
 pub mod upstream;

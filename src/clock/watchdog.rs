@@ -87,6 +87,15 @@ impl Watchdog {
         }
     }
 
+    /// Wakes every task, so that each sees what else has changed.
+    pub fn wake_all(&self) {
+        for state in lock(&self.0.watches).iter() {
+            if let Some(waker) = &*lock(&state.waker) {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
     fn look(&self) {
         let elapsed = now().duration_since(self.0.start);
         let tick = u64::try_from(elapsed.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX) + 1;

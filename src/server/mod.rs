@@ -1,0 +1,139 @@
+//! Listeners, workers and their end: thread per core, nothing of a request crosses a thread.
+
+use std::{io as stdio, net::SocketAddr, sync::Arc, thread};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::{
+    clock::Watchdog, routes::Snapshot, stack::stack, telemetry::metrics::Metrics, upstream::Pools,
+};
+
+mod connection;
+mod io;
+mod listener;
+mod worker;
+
+pub use connection::HeadLimits;
+pub use io::ClientTimeouts;
+pub use listener::BindError;
+pub use worker::WorkerLimits;
+
+/// What the workers share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The current configuration.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What bounds each worker.
+    pub limits: WorkerLimits,
+}
+
+/// Why serving ended, or did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A worker could not be started or ended before its time.
+    #[error("a worker failed")]
+    Worker(#[source] stdio::Error),
+}
+
+/// Sockets that are bound, not yet accepting.
+#[derive(Debug)]
+pub struct Bound {
+    /// For each worker, one socket an address.
+    sockets: Vec<Vec<std::net::TcpListener>>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Binds `addresses`, for `workers` workers.
+///
+/// # Errors
+/// [`BindError`] for the first address that is in use or not ours.
+pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Bound, BindError> {
+    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut bound = Vec::new();
+    for address in addresses {
+        let of_address = listener::bind(*address, workers)?;
+        bound.push(
+            of_address
+                .first()
+                .and_then(|it| it.local_addr().ok())
+                .unwrap_or(*address),
+        );
+        for (worker, socket) in sockets.iter_mut().zip(of_address) {
+            worker.push(socket);
+        }
+    }
+    Ok(Bound {
+        sockets,
+        addresses: bound,
+    })
+}
+
+impl Bound {
+    /// Where clients find us; the port is the real one also where the file says 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Serves until `shutdown` turns true and every worker has drained. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// [`ServeError::Worker`] where a thread can't be started, or a worker failed.
+    pub fn serve(
+        self,
+        shared: &Shared,
+        shutdown: &watch::Receiver<bool>,
+    ) -> Result<(), ServeError> {
+        let threads: Vec<_> = self
+            .sockets
+            .into_iter()
+            .enumerate()
+            .map(|(number, sockets)| {
+                let (shared, shutdown) = (shared.clone(), shutdown.clone());
+                thread::Builder::new()
+                    .name(format!("worker-{number}"))
+                    .spawn(move || work(sockets, shared, shutdown))
+            })
+            .collect::<Result<_, _>>()
+            .map_err(ServeError::Worker)?;
+        for thread in threads {
+            let ended = thread
+                .join()
+                .unwrap_or_else(|_| Err(stdio::Error::other("it panicked")));
+            ended.map_err(ServeError::Worker)?;
+        }
+        Ok(())
+    }
+}
+
+/// The life of one worker's thread.
+fn work(
+    sockets: Vec<std::net::TcpListener>,
+    shared: Shared,
+    shutdown: watch::Receiver<bool>,
+) -> stdio::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(async {
+        let watchdog = Watchdog::new();
+        let pools = Pools::new(watchdog.clone());
+        let worker = worker::Worker {
+            stack: stack(shared.snapshot, shared.metrics.clone(), pools.clone()),
+            pools,
+            watchdog,
+            limits: shared.limits,
+            metrics: shared.metrics,
+            shutdown,
+        };
+        worker.run(sockets).await
+    });
+    // A look-up of a name may be stuck in the blocking pool: it is not waited for.
+    runtime.shutdown_background();
+    ended
+}

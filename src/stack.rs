@@ -1,0 +1,45 @@
+//! The path of every request, top to bottom; a line and a reason each.
+
+use std::{convert::Infallible, sync::Arc};
+
+use arc_swap::ArcSwap;
+use http::Response;
+use tower::{Service, ServiceBuilder};
+
+use crate::{
+    layers::{
+        AccessLogLayer, AdmitLayer, AttachCredentialLayer, AuthenticateLayer, Inbound, InjectLayer,
+        LoggedBody, MatchRouteLayer, RecordMetricsLayer, RespondLayer, RetryRejectedLayer, forward,
+    },
+    routes::Snapshot,
+    telemetry::metrics::Metrics,
+    upstream::Pools,
+};
+
+/// The stack of one worker. Always ready: what waits, waits in a future.
+pub fn stack(
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    metrics: Metrics,
+    pools: Pools,
+) -> impl Service<Inbound, Response = Response<LoggedBody>, Error = Infallible, Future: Send>
++ Clone
++ Send {
+    ServiceBuilder::new()
+        // Outermost, so that it sees our own errors too.
+        .layer(AccessLogLayer)
+        // Inside the log: what it counts is what was answered, body included.
+        .layer(RecordMetricsLayer::new(metrics))
+        // Everything below fails by error; above it there are only responses.
+        .layer(RespondLayer)
+        // Before anything is decided by the head: parsed once, refused if it can be read in two ways.
+        .layer(AdmitLayer::new(snapshot))
+        // Before the routes: a route says which callers it takes.
+        .layer(AuthenticateLayer)
+        .layer(MatchRouteLayer)
+        // Above the next two, which it runs again: a replay needs another lease, injected anew.
+        .layer(RetryRejectedLayer)
+        .layer(AttachCredentialLayer)
+        // Last before the wire: strips what the client sent, then puts in ours.
+        .layer(InjectLayer)
+        .service(forward(pools))
+}
