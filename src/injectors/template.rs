@@ -87,14 +87,16 @@ impl Template {
         let mut values = Vec::with_capacity(self.parts.len());
         for name in &self.parts {
             let secret = part(name).ok_or_else(|| Stopped::MissingPart(name.clone()))?;
-            values.push((String::from(name.clone()), Value::from(secret.expose())));
+            values.push((&**name, Value::from(secret.expose())));
         }
         let template = self.environment.get_template(NAME).expect("`new` added it");
-        let text = template.render(Value::from_iter(values)).map_err(|error| {
-            // The kind alone: a message of the engine may quote a value.
-            let kind: ErrorKind = error.kind();
-            Stopped::Failed(TemplateError::Failed(kind.to_string()))
-        })?;
+        let text = template
+            .render(Value::from_pairs(values))
+            .map_err(|error| {
+                // The kind alone: a message of the engine may quote a value.
+                let kind: ErrorKind = error.kind();
+                Stopped::Failed(TemplateError::Failed(kind.to_string()))
+            })?;
         Ok(Zeroizing::new(text))
     }
 }

@@ -24,6 +24,9 @@ pub mod trace;
 pub use guard::{Guard, Strip};
 use table::Table;
 
+#[cfg(test)]
+mod regressions;
+
 /// One generation of the configuration. A request keeps the one that it began with.
 #[derive(Debug)]
 pub struct Snapshot {

@@ -217,4 +217,4 @@ fn cut_query(rest: &[u8]) -> Result<Option<Vec<u8>>, PathRefused> {
 const MAX_FORMS: usize = 32;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
