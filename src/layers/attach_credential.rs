@@ -16,7 +16,7 @@ use super::{Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Ro
 use crate::{
     body::RequestBody,
     clock::{Instant, now},
-    credentials::{CredentialError, CredentialHandle, Lease},
+    credentials::{CredentialError, Lease},
     routes::{OnFailure, Refused, Route},
 };
 
@@ -76,49 +76,56 @@ where
 
     fn call(&mut self, routed: Routed) -> Self::Future {
         let Some(credential) = &routed.route().credential else {
-            let inner = self.inner.call(Credentialed {
-                routed,
-                lease: None,
-            });
-            return ResponseFuture {
-                state: State::Call { inner },
-                used: None,
-                waited: None,
-            };
+            return self.send(routed, None);
         };
-        let handle = credential.handle.clone();
-        if let Some(lease) = handle.try_lease() {
-            let used = Some(Used {
-                handle,
-                lease: lease.clone(),
-                route: Arc::clone(routed.route()),
-            });
-            let inner = self.inner.call(Credentialed {
-                routed,
-                lease: Some(lease),
-            });
-            return ResponseFuture {
-                state: State::Call { inner },
-                used,
-                waited: None,
+        if let Some(lease) = credential.handle.try_lease() {
+            return match same_again(&routed, &lease) {
+                None => self.send(routed, Some(lease)),
+                Some(error) => ResponseFuture::new(State::Failed { error: Some(error) }),
             };
         }
         let wait = Wait {
-            lease: Box::pin(handle.lease(credential.wait)),
+            lease: Box::pin(credential.handle.lease(credential.wait)),
             since: now(),
-            handle,
             // The ready service: a clone of it may not be.
-            service: self.inner.clone(),
+            service: self.clone(),
             routed: Some(routed),
         };
+        ResponseFuture::new(State::Wait {
+            wait: Some(Box::new(wait)),
+        })
+    }
+}
+
+impl<S> AttachCredential<S>
+where
+    S: Service<Credentialed, Response = Reply, Error = Box<Failure>>,
+{
+    fn send(&mut self, routed: Routed, lease: Option<Lease>) -> ResponseFuture<S, S::Future> {
+        let used = lease.clone().map(|lease| Used {
+            lease,
+            route: Arc::clone(routed.route()),
+        });
+        let inner = self.inner.call(Credentialed { routed, lease });
         ResponseFuture {
-            state: State::Wait {
-                wait: Some(Box::new(wait)),
-            },
-            used: None,
-            waited: None,
+            used,
+            ..ResponseFuture::new(State::Call { inner })
         }
     }
+}
+
+/// A renewal that brought the very token that was refused: sent again, it would be refused again.
+fn same_again(routed: &Routed, lease: &Lease) -> Option<Error> {
+    let (refused, received) = routed.refused()?;
+    let route = routed.route();
+    if refused != lease.id() || route.refused.then_pass {
+        return None;
+    }
+    Some(Error::CredentialRefused {
+        credential: Arc::clone(route.credential.as_ref()?.handle.name()),
+        received,
+        detail: "the upstream refused the credential, and its renewal brought the same one",
+    })
 }
 
 pin_project! {
@@ -136,6 +143,7 @@ pin_project! {
     enum State<S, F> {
         Wait { wait: Option<Box<Wait<S>>> },
         Call { #[pin] inner: F },
+        Failed { error: Option<Error> },
     }
 }
 
@@ -143,16 +151,24 @@ pin_project! {
 struct Wait<S> {
     lease: Pin<Box<dyn Future<Output = Result<Lease, CredentialError>> + Send>>,
     since: Instant,
-    handle: CredentialHandle,
-    service: S,
+    service: AttachCredential<S>,
     routed: Option<Routed>,
 }
 
 /// The credential that a request went out with.
 struct Used {
-    handle: CredentialHandle,
     lease: Lease,
     route: Arc<Route>,
+}
+
+impl<S, F> ResponseFuture<S, F> {
+    fn new(state: State<S, F>) -> Self {
+        Self {
+            state,
+            used: None,
+            waited: None,
+        }
+    }
 }
 
 impl<S, F> Future for ResponseFuture<S, F>
@@ -162,49 +178,56 @@ where
 {
     type Output = Outcome;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
-            match this.state.as_mut().project() {
-                StateProjection::Call { inner } => {
-                    let mut outcome = ready!(inner.poll(cx));
-                    if let Some(used) = this.used.take() {
-                        hear(&used, &mut outcome);
-                    }
-                    Facts::of(&mut outcome).waited = *this.waited;
-                    return Poll::Ready(outcome);
+            let mut this = self.as_mut().project();
+            let mut outcome = match this.state.as_mut().project() {
+                StateProjection::Call { inner } => ready!(inner.poll(cx)),
+                StateProjection::Failed { error } => {
+                    Err(error.take().unwrap_or(Error::Internal).into())
                 }
                 StateProjection::Wait { wait } => {
                     let Some(waiting) = wait else {
                         return Poll::Ready(Err(Error::Internal.into()));
                     };
                     let lease = ready!(waiting.lease.as_mut().poll(cx));
-                    *this.waited = Some(waiting.since.elapsed());
-                    let Some((mut done, routed)) = wait
-                        .take()
-                        .and_then(|mut it| it.routed.take().map(|routed| (it, routed)))
-                    else {
-                        return Poll::Ready(Err(Error::Internal.into()));
-                    };
-                    let lease = match lease {
-                        Ok(lease) => Some(lease),
-                        Err(_) if passes_without(routed.route()) => None,
-                        Err(error) => {
-                            let mut outcome: Outcome = Err(Error::Credential(error).into());
-                            Facts::of(&mut outcome).waited = *this.waited;
-                            return Poll::Ready(outcome);
-                        }
-                    };
-                    *this.used = lease.clone().map(|lease| Used {
-                        handle: done.handle.clone(),
-                        lease,
-                        route: Arc::clone(routed.route()),
+                    let waited = Some(waiting.since.elapsed());
+                    let next = wait.take().and_then(|waiting| waiting.resume(lease));
+                    self.set(Self {
+                        waited,
+                        ..next.unwrap_or_else(|| Self::new(State::Failed { error: None }))
                     });
-                    let inner = done.service.call(Credentialed { routed, lease });
-                    this.state.set(State::Call { inner });
+                    continue;
                 }
+            };
+            if let Some(used) = this.used.take() {
+                hear(&used, &mut outcome);
             }
+            Facts::of(&mut outcome).waited = *this.waited;
+            return Poll::Ready(outcome);
         }
+    }
+}
+
+impl<S, F> Wait<S>
+where
+    S: Service<Credentialed, Response = Reply, Error = Box<Failure>, Future = F>,
+{
+    /// What comes after the wait; `None` where that has come already.
+    fn resume(
+        mut self: Box<Self>,
+        lease: Result<Lease, CredentialError>,
+    ) -> Option<ResponseFuture<S, F>> {
+        let routed = self.routed.take()?;
+        let failed = |error| ResponseFuture::new(State::Failed { error: Some(error) });
+        Some(match lease {
+            Ok(lease) => match same_again(&routed, &lease) {
+                None => self.service.send(routed, Some(lease)),
+                Some(error) => failed(error),
+            },
+            Err(_) if passes_without(routed.route()) => self.service.send(routed, None),
+            Err(error) => failed(Error::Credential(error)),
+        })
     }
 }
 
@@ -218,15 +241,19 @@ fn passes_without(route: &Route) -> bool {
 /// Tells the cache whether the upstream took the credential.
 fn hear(used: &Used, outcome: &mut Outcome) {
     let Ok(reply) = outcome else { return };
+    let Some(credential) = &used.route.credential else {
+        return;
+    };
     let refused = &used.route.refused;
     if is_refusal(refused, reply) {
         reply.facts.refusal = Some(Refusal {
-            credential: Arc::clone(used.handle.name()),
-            rejection: used.handle.reject(&used.lease),
+            credential: Arc::clone(credential.handle.name()),
+            lease: used.lease.id(),
+            rejection: credential.handle.reject(&used.lease),
             then_pass: refused.then_pass,
         });
     } else if !reply.response.status().is_server_error() {
-        used.handle.accept(&used.lease);
+        credential.handle.accept(&used.lease);
     }
 }
 

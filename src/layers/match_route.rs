@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use http::StatusCode;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -47,6 +48,8 @@ pub struct Routed {
     route: Arc<Route>,
     /// Bytes of the raw path that the route's prefix matched.
     prefix: usize,
+    /// The lease that the upstream refused and how it said so, where this is the replay.
+    refused: Option<(u64, StatusCode)>,
 }
 
 impl Routed {
@@ -75,6 +78,16 @@ impl Routed {
         !self.body.is_empty()
     }
 
+    /// The lease that the upstream refused and how it said so, where this is the replay.
+    pub fn refused(&self) -> Option<(u64, StatusCode)> {
+        self.refused
+    }
+
+    /// Marks it as the replay after the upstream refused `lease`.
+    pub(super) fn mark_refused(&mut self, lease: u64, status: StatusCode) {
+        self.refused = Some((lease, status));
+    }
+
     /// The body, to be remembered or replaced for a replay.
     pub(super) fn body_mut(&mut self) -> &mut RequestBody {
         &mut self.body
@@ -88,6 +101,7 @@ impl Routed {
             connection: Arc::clone(&self.connection),
             route: Arc::clone(&self.route),
             prefix: self.prefix,
+            refused: self.refused,
         }
     }
 
@@ -139,6 +153,7 @@ where
                 connection,
                 route: Arc::clone(&route),
                 prefix,
+                refused: None,
             };
             (Some(self.inner.call(routed)), None)
         } else {

@@ -60,6 +60,8 @@ pub struct Facts {
 pub struct Refusal {
     /// The credential's name.
     pub credential: Arc<str>,
+    /// What the upstream refused.
+    pub lease: u64,
     /// Whether another one is to be had.
     pub rejection: Rejection,
     /// Whether the route hands the upstream's own answer on.

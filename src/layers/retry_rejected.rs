@@ -179,7 +179,12 @@ fn next(outcome: &Outcome, copy: &mut Option<Copy>, spent: &mut Spent) -> Option
         _ => return None,
     }
     match copy.take()?.replay() {
-        Some((routed, rest)) => {
+        Some((mut routed, rest)) => {
+            if let Ok(Reply { response, facts }) = outcome
+                && let Some(refusal) = &facts.refusal
+            {
+                routed.mark_refused(refusal.lease, response.status());
+            }
             *copy = Some(rest);
             Some(routed)
         }
