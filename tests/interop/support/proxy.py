@@ -1,0 +1,99 @@
+"""The program under test: `target/debug/bearerd`, or the one that BEARERD_BIN names."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import requests
+
+from .partners import CLIENT_ID, CLIENT_SECRET
+from .programs import ROOT, Program, free_port
+
+BINARY = Path(os.environ.get("BEARERD_BIN", ROOT / "target" / "debug" / "bearerd")).resolve()
+SECRET_NAME = "INTEROP_SECRET"
+
+
+def client_credentials(token_url, **more):
+    """A client_credentials entry as YAML, for the client that needs RFC 6749's form-encoding."""
+    keys = {"token_url": token_url, "client_id": f'"{CLIENT_ID}"', "client_secret": f"{{ env: {SECRET_NAME} }}"}
+    keys |= {"scope": "catalog", **more}
+    lines = "".join(f"      {key}: {value}\n" for key, value in keys.items())
+    return f"    client_credentials:\n{lines}"
+
+
+def routes_yaml(listen, health, credential, routes):
+    return (
+        f"listen: 127.0.0.1:{listen}\nhealth: 127.0.0.1:{health}\n"
+        f"credentials:\n  api:\n{credential}routes:\n{routes}"
+    )
+
+
+class Proxy:
+    """A running bearerd with one credential, `api`."""
+
+    def __init__(self, folder, credential, routes, env=None, before=None, run_args=()):
+        self.folder, self.credential = folder, credential
+        self.port, self.health = free_port(), free_port()
+        self.file = folder / "routes.yaml"
+        self.write(routes)
+        self.env = {SECRET_NAME: CLIENT_SECRET, **(env or {})}
+        self.program = Program("bearerd", [BINARY, "run", self.file, *run_args], folder, self.env, before)
+        self.program.wait_for(self.port)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self):
+        return self.program.pid
+
+    def write(self, routes, credential=None):
+        """Replaces the file in one step, as an editor or a config map does."""
+        text = routes_yaml(self.port, self.health, credential or self.credential, routes)
+        new = self.file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.file)
+
+    def get(self, path, **kwargs):
+        return self.send("GET", path, **kwargs)
+
+    def send(self, method, path, **kwargs):
+        return requests.request(method, self.url + path, timeout=kwargs.pop("timeout", 20), **kwargs)
+
+    def metrics(self):
+        return requests.get(f"http://127.0.0.1:{self.health}/metrics", timeout=5).text
+
+    def metric(self, name, **labels):
+        """The sum of a metric's samples that carry these labels."""
+        total = 0.0
+        for line in self.metrics().splitlines():
+            sample = re.match(r"([a-zA-Z_:]+)(?:\{(.*)\})? (\S+)", line)
+            if sample and sample[1] == name and all(f'{k}="{v}"' in (sample[2] or "") for k, v in labels.items()):
+                total += float(sample[3])
+        return total
+
+    def resident(self, field="VmRSS"):
+        """Resident memory in bytes: now, or its highest (`VmHWM`) since `forget_peak`."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
+
+    def forget_peak(self):
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def stop(self):
+        self.program.stop()
+
+
+def bearerd(*args, folder, env=None, seconds=20):
+    """Runs one command to its end."""
+    return subprocess.run(
+        [str(BINARY), *map(str, args)],
+        cwd=folder,
+        env={**os.environ, SECRET_NAME: CLIENT_SECRET, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
