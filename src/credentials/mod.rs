@@ -33,3 +33,6 @@ pub use source::{BoxFuture, Credential, Source, Subject};
 pub use token_call::{Extras, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
 pub use view::{Counters, CredentialView, FetchView, SlotState};
+
+#[cfg(test)]
+mod tests;

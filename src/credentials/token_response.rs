@@ -129,12 +129,13 @@ fn life(expires_in: &Field<'_>) -> Result<Option<Duration>, FetchError> {
 }
 
 fn positive(seconds: f64) -> Result<Duration, FetchError> {
-    if seconds > 0.0 {
-        return Ok(Duration::from_secs_f64(seconds.min(LONGEST_LIFE)));
+    let life = Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_LIFE));
+    if life.is_zero() {
+        return Err(FetchError::malformed(
+            "the token had expired when it arrived",
+        ));
     }
-    Err(FetchError::malformed(
-        "the token had expired when it arrived",
-    ))
+    Ok(life)
 }
 
 /// The rest of a JWT's life; read and not verified, since it only says when to ask again.

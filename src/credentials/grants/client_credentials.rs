@@ -28,7 +28,7 @@ pub(super) const GRANT: Grant = Grant {
 
 crate::config_struct! {
     /// The proxy's own account at an authorization server (RFC 6749 4.4).
-    struct Config = "`client_credentials`" {
+    pub struct Config = "`client_credentials`" {
         /// The token endpoint; its query is kept.
         required token_url: HttpUrl,
         /// The account.

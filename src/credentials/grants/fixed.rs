@@ -25,7 +25,7 @@ pub(super) const GRANT: Grant = Grant {
 
 crate::config_struct! {
     /// What never changes: a token, an API key in a header, or a user name with a password (HTTP Basic).
-    struct Config = "`static`", short = "token" {
+    pub struct Config = "`static`", short = "token" {
         /// A bearer token: `Authorization: Bearer ...`.
         optional token: SecretSource,
         /// The header that takes `value`, such as `X-Api-Key`.

@@ -13,9 +13,9 @@ use crate::{
     secret::Secret,
 };
 
-mod client_credentials;
-mod fixed;
-mod oauth;
+pub mod client_credentials;
+pub mod fixed;
+pub mod oauth;
 
 pub use client_credentials::ClientCredentials;
 pub use fixed::Fixed;

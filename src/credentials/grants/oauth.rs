@@ -19,7 +19,7 @@ use crate::{
 
 crate::config_words! {
     /// How the client shows at the token endpoint who it is.
-    pub(super) enum AuthMethod {
+    pub enum AuthMethod {
         /// HTTP Basic over the form-encoded id and secret (RFC 6749 2.3.1).
         Basic = "basic",
         /// HTTP Basic over id and secret as they are.
@@ -33,7 +33,7 @@ crate::config_words! {
 
 crate::config_struct! {
     /// Whom to trust at the token endpoint.
-    pub(super) struct Tls = "`tls` of a token endpoint", unavailable = ["cert", "key", "server_name"] {
+    pub struct Tls = "`tls` of a token endpoint", unavailable = ["cert", "key", "server_name"] {
         /// A file with the certificates of the only authorities to trust, as PEM.
         optional ca: PathBuf,
     }

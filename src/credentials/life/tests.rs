@@ -1,1 +1,505 @@
+use std::time::Duration;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::{clock::Instant, credentials::SlotState};
+
+const TRANSIENT: Answer = Answer::Failed(Retry::Transient { after: None });
+
+fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn token(sent: Instant, life: Duration) -> Answer {
+    Answer::Token {
+        sent,
+        life: Some(life),
+        same: false,
+    }
+}
+
+fn same(sent: Instant, life: Duration) -> Answer {
+    Answer::Token {
+        sent,
+        life: Some(life),
+        same: true,
+    }
+}
+
+/// A slot that holds a token of this life since `now`.
+fn fresh(life: Duration, now: Instant) -> Life {
+    let mut slot = Life::new(true);
+    assert_eq!(slot.want(now), Want::Wait(1));
+    assert_eq!(slot.next(false, now), Next::Fetch(Purpose::Cold));
+    assert!(matches!(
+        slot.fetched(token(now, life), now, 0.0),
+        Settled::New { generation: 1, .. }
+    ));
+    slot
+}
+
+#[test]
+fn a_used_token_is_renewed_at_eight_tenths() {
+    let now = Instant::now();
+    let mut slot = fresh(s(100), now);
+    assert_eq!(slot.next(true, now), Next::Sleep(now + s(80)));
+    assert_eq!(slot.next(true, now + s(80)), Next::Fetch(Purpose::Ahead));
+    assert!(slot.leasable(now + s(80)));
+    assert_eq!(slot.state(now + s(80)), SlotState::Refreshing);
+}
+
+#[test]
+fn an_unused_token_is_looked_at_again_and_then_lapses() {
+    let now = Instant::now();
+    let mut slot = fresh(s(100), now);
+    assert_eq!(slot.next(false, now + s(80)), Next::Sleep(now + s(90)));
+    assert_eq!(slot.next(false, now + s(90)), Next::Sleep(now + s(99)));
+    assert_eq!(slot.next(false, now + s(99)), Next::Expired);
+    assert_eq!(slot.next(false, now + s(99)), Next::Idle);
+    assert_eq!(slot.state(now + s(99)), SlotState::Empty);
+}
+
+#[test]
+fn a_token_first_used_late_in_its_life_is_renewed_before_its_end() {
+    let now = Instant::now();
+    let mut slot = fresh(s(100), now);
+    slot.next(false, now + s(80));
+    assert_eq!(slot.next(true, now + s(90)), Next::Fetch(Purpose::Ahead));
+}
+
+#[test]
+fn the_same_token_again_halves_the_way_and_stops_at_three_calls_a_life() {
+    let now = Instant::now();
+    let mut slot = fresh(s(1000), now);
+    let mut calls = 1;
+    let mut at = now;
+    while at < now + s(1000) {
+        match slot.next(true, at) {
+            Next::Fetch(_) => {
+                calls += 1;
+                let left = now + s(1000) - at;
+                slot.fetched(same(at, left), at, 0.0);
+            }
+            Next::Sleep(until) => at = until,
+            Next::Expired => {}
+            Next::Idle => break,
+        }
+    }
+    assert_eq!(calls, 3);
+    // At the true end, not before, the next one is asked for.
+    assert_eq!(at, now + s(1000));
+    assert_eq!(slot.next(true, at), Next::Fetch(Purpose::Cold));
+}
+
+#[test]
+fn dead_on_arrival_is_tried_once_more_after_a_second_and_then_fails() {
+    let now = Instant::now();
+    let mut slot = Life::new(true);
+    slot.want(now);
+    slot.next(false, now);
+    assert_eq!(
+        slot.fetched(token(now - s(5), s(2)), now, 0.0),
+        Settled::Stillborn
+    );
+    assert_eq!(slot.next(false, now), Next::Sleep(now + s(1)));
+    let later = now + s(1);
+    assert_eq!(slot.next(false, later), Next::Fetch(Purpose::Cold));
+    assert_eq!(
+        slot.fetched(token(later - s(5), s(2)), later, 0.0),
+        Settled::NeverAlive
+    );
+    assert!(matches!(slot.want(later), Want::Failed { .. }));
+}
+
+#[test]
+fn a_failure_while_a_token_is_valid_is_retried_and_nobody_notices() {
+    let now = Instant::now();
+    let mut slot = fresh(s(100), now);
+    slot.next(true, now + s(80));
+    slot.fetched(TRANSIENT, now + s(80), 0.0);
+    assert!(slot.leasable(now + s(80)));
+    assert_eq!(slot.want(now + s(80)), Want::Ready);
+    assert_eq!(slot.next(true, now + s(80)), Next::Sleep(now + s(81)));
+    assert_eq!(slot.next(true, now + s(81)), Next::Fetch(Purpose::Ahead));
+}
+
+#[test]
+fn a_cold_slot_in_trouble_answers_at_once_with_the_time_of_the_next_attempt() {
+    let now = Instant::now();
+    let mut slot = Life::new(true);
+    slot.want(now);
+    slot.next(false, now);
+    slot.fetched(Answer::Failed(Retry::Permanent), now, 0.0);
+    assert_eq!(slot.want(now + s(10)), Want::Failed { retry_in: s(20) });
+    // Somebody asked, so the probe needs no request to start it.
+    assert_eq!(slot.next(false, now + s(10)), Next::Sleep(now + s(30)));
+    assert_eq!(slot.next(false, now + s(30)), Next::Fetch(Purpose::Cold));
+}
+
+#[test]
+fn nobody_asking_means_no_probes() {
+    let now = Instant::now();
+    let mut slot = Life::new(true);
+    slot.want(now);
+    slot.next(false, now);
+    slot.fetched(TRANSIENT, now, 0.0);
+    assert_eq!(slot.next(false, now + s(9)), Next::Idle);
+}
+
+#[test]
+fn an_accepted_token_that_is_refused_is_withheld_and_replaced_once() {
+    let now = Instant::now();
+    let mut slot = fresh(s(100), now);
+    assert_eq!(slot.reject(1, true, now), Refusal::Withheld);
+    for _ in 0..99 {
+        assert_eq!(slot.reject(1, true, now), Refusal::Known);
+    }
+    assert!(!slot.leasable(now));
+    assert_eq!(slot.next(true, now), Next::Fetch(Purpose::Refused));
+    assert_eq!(slot.want(now), Want::Wait(2));
+    slot.fetched(token(now, s(100)), now, 0.0);
+    assert!(slot.leasable(now));
+    assert_eq!(
+        slot.reject(1, true, now),
+        Refusal::Known,
+        "a newer one is left alone"
+    );
+    assert!(slot.leasable(now));
+}
+
+#[test]
+fn a_replacement_that_is_refused_unproven_cools_down_doubling() {
+    let mut now = Instant::now();
+    let mut slot = fresh(s(10_000), now);
+    slot.reject(1, true, now);
+    for (generation, cooling) in [(2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 32), (8, 60)] {
+        assert_eq!(slot.next(true, now), Next::Fetch(Purpose::Refused));
+        slot.fetched(token(now, s(10_000)), now, 0.0);
+        assert_eq!(slot.reject(generation, false, now), Refusal::Cooling);
+        assert_eq!(slot.state(now), SlotState::CoolingDown);
+        assert!(slot.leasable(now));
+        now += s(cooling) - Duration::from_millis(1);
+        assert_eq!(slot.reject(generation, false, now), Refusal::Cooling);
+        assert!(matches!(slot.next(true, now), Next::Sleep(_)));
+        now += Duration::from_millis(1);
+        assert_eq!(slot.reject(generation, false, now), Refusal::Withheld);
+    }
+}
+
+#[test]
+fn an_acceptance_ends_the_doubling() {
+    let now = Instant::now();
+    let mut slot = fresh(s(1000), now);
+    slot.reject(1, true, now);
+    slot.next(true, now);
+    slot.fetched(token(now, s(1000)), now, 0.0);
+    assert_eq!(slot.reject(2, false, now), Refusal::Cooling);
+    assert_eq!(slot.reject(2, true, now), Refusal::Withheld);
+}
+
+#[test]
+fn a_renewal_that_brings_the_refused_token_counts_as_a_refusal() {
+    let now = Instant::now();
+    let mut slot = fresh(s(100), now);
+    slot.reject(1, true, now);
+    slot.next(true, now);
+    assert!(matches!(
+        slot.fetched(same(now, s(100)), now, 0.0),
+        Settled::Same { .. }
+    ));
+    assert!(slot.leasable(now));
+    assert_eq!(slot.reject(1, false, now), Refusal::Cooling);
+    assert_eq!(slot.state(now), SlotState::CoolingDown);
+}
+
+#[test]
+fn an_upstream_that_refuses_what_another_accepts_cannot_hammer_the_endpoint() {
+    let start = Instant::now();
+    let mut slot = fresh(s(100_000), start);
+    let (mut calls, mut generation, mut now) = (0, 1, start);
+    while now < start + s(600) {
+        slot.reject(generation, true, now);
+        if let Next::Fetch(_) = slot.next(true, now) {
+            calls += 1;
+            generation += 1;
+            slot.fetched(token(now, s(100_000)), now, 0.0);
+        }
+        now += Duration::from_millis(10);
+    }
+    assert!((60..=71).contains(&calls), "{calls}");
+}
+
+#[test]
+fn a_fixed_credential_is_never_renewed() {
+    let now = Instant::now();
+    let mut slot = Life::new(false);
+    slot.want(now);
+    slot.next(false, now);
+    slot.fetched(
+        Answer::Token {
+            sent: now,
+            life: None,
+            same: false,
+        },
+        now,
+        0.0,
+    );
+    assert_eq!(slot.reject(1, true, now), Refusal::Fixed);
+    assert_eq!(slot.next(true, now + s(1_000_000)), Next::Idle);
+    assert!(slot.leasable(now + s(1_000_000)));
+}
+
+#[test]
+fn lives_of_a_second_and_of_a_month_roll_over_without_a_gap() {
+    for (life, rounds) in [(s(1), 50), (s(30 * 86_400), 3)] {
+        let start = Instant::now();
+        let mut slot = fresh(life, start);
+        let (mut now, mut calls) = (start, 0);
+        while calls < rounds {
+            match slot.next(true, now) {
+                Next::Sleep(until) => now = until,
+                Next::Fetch(purpose) => {
+                    assert_eq!(purpose, Purpose::Ahead, "nobody waits");
+                    calls += 1;
+                    slot.fetched(token(now, life), now, 0.5);
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(slot.leasable(now));
+        }
+    }
+}
+
+/// What may happen to a slot, in any order.
+#[derive(Clone, Debug)]
+enum Event {
+    Pass(u64),
+    Want,
+    Lease { accept: bool },
+    Reject { older: bool },
+    Land(Landed),
+    Force,
+}
+
+#[derive(Clone, Debug)]
+enum Landed {
+    Token { life: u64, late: u64 },
+    Same { life: u64 },
+    Transient,
+    Permanent,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let landed = prop_oneof![
+        4 => (1u64..200_000, 0u64..3000).prop_map(|(life, late)| Landed::Token { life, late }),
+        1 => (1u64..3000, 0u64..3000).prop_map(|(life, late)| Landed::Token { life, late }),
+        2 => (1u64..100_000).prop_map(|life| Landed::Same { life }),
+        2 => Just(Landed::Transient),
+        1 => Just(Landed::Permanent),
+    ];
+    let event = prop_oneof![
+        3 => (0u64..2000).prop_map(Event::Pass),
+        2 => (0u64..200_000).prop_map(Event::Pass),
+        4 => Just(Event::Want),
+        4 => any::<bool>().prop_map(|accept| Event::Lease { accept }),
+        3 => any::<bool>().prop_map(|older| Event::Reject { older }),
+        5 => landed.prop_map(Event::Land),
+        1 => Just(Event::Force),
+    ];
+    prop::collection::vec(event, 1..120)
+}
+
+/// The shell and the world in miniature, with its own idea of what may be leased.
+struct World {
+    slot: Life,
+    now: Instant,
+    flying: bool,
+    forced: bool,
+    /// What is published: generation and its end.
+    published: Option<(u64, Instant)>,
+    withheld: bool,
+    used: bool,
+    accepted: bool,
+    waiters: Vec<u64>,
+    failed_at: Option<Instant>,
+    highest: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            slot: Life::new(true),
+            now: Instant::now(),
+            flying: false,
+            forced: false,
+            published: None,
+            withheld: false,
+            used: false,
+            accepted: false,
+            waiters: Vec::new(),
+            failed_at: None,
+            highest: 0,
+        }
+    }
+
+    /// Does what the state machine wants now; when to come back.
+    fn settle(&mut self) -> Option<Instant> {
+        for _ in 0..8 {
+            if self.flying {
+                return None;
+            }
+            match self.slot.next(self.used, self.now) {
+                Next::Fetch(purpose) => {
+                    if let Some(failed) = self.failed_at.take() {
+                        let pause = self.now - failed;
+                        assert!(
+                            self.forced || pause >= s(1),
+                            "{purpose:?} {pause:?} after a failure"
+                        );
+                    }
+                    self.forced = false;
+                    self.flying = true;
+                }
+                Next::Expired => {
+                    let (_, end) = self.published.take().expect("something to expire");
+                    assert!(end <= self.now);
+                    (self.withheld, self.used) = (false, false);
+                }
+                Next::Sleep(until) => {
+                    assert!(until > self.now, "spinning");
+                    return Some(until);
+                }
+                Next::Idle => {
+                    assert!(self.waiters.is_empty(), "waiters nobody will answer");
+                    return None;
+                }
+            }
+        }
+        panic!("the state machine does not settle");
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..100_000 {
+            match self.settle().filter(|wake| *wake <= end) {
+                Some(wake) => self.now = wake,
+                None => break,
+            }
+        }
+        self.now = end;
+        self.settle();
+    }
+
+    fn land(&mut self, landed: &Landed) {
+        if !self.flying {
+            return;
+        }
+        self.flying = false;
+        let ms = Duration::from_millis;
+        let flight = self.slot.flight();
+        let answer = match landed {
+            Landed::Token { life, late } => Answer::Token {
+                sent: self.now - ms(*late),
+                life: Some(ms(*life)),
+                same: false,
+            },
+            Landed::Same { life } => Answer::Token {
+                sent: self.now,
+                life: Some(ms(*life)),
+                same: self.published.is_some(),
+            },
+            Landed::Transient => TRANSIENT,
+            Landed::Permanent => Answer::Failed(Retry::Permanent),
+        };
+        match self.slot.fetched(answer, self.now, 0.5) {
+            Settled::New {
+                generation,
+                expires,
+            } => {
+                assert!(generation > self.highest, "generations only grow");
+                self.highest = generation;
+                self.published = Some((generation, expires.expect("a life")));
+                (self.withheld, self.used, self.accepted) = (false, false, false);
+            }
+            Settled::Same { expires } => {
+                let (generation, _) = self.published.expect("there was one");
+                self.published = Some((generation, expires.expect("a life")));
+                (self.withheld, self.used) = (false, false);
+            }
+            Settled::Stillborn => return,
+            Settled::NeverAlive | Settled::Failed { .. } => self.failed_at = Some(self.now),
+        }
+        self.waiters.retain(|waited| *waited > flight);
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Pass(ms) => self.pass(Duration::from_millis(*ms)),
+            Event::Want => match self.slot.want(self.now) {
+                Want::Ready => assert!(self.leasable()),
+                Want::Wait(flight) => self.waiters.push(flight),
+                Want::Failed { retry_in } => assert!(retry_in > Duration::ZERO && !self.flying),
+            },
+            Event::Lease { accept } => {
+                assert_eq!(self.slot.leasable(self.now), self.leasable());
+                if self.leasable() {
+                    self.used = true;
+                    self.accepted |= accept;
+                }
+            }
+            Event::Reject { older } => self.reject(*older),
+            Event::Land(landed) => self.land(landed),
+            Event::Force => {
+                self.forced = true;
+                self.slot.force(self.now);
+            }
+        }
+        self.settle();
+    }
+
+    fn reject(&mut self, older: bool) {
+        let generation = self.highest - u64::from(older && self.highest > 0);
+        let refusal = self.slot.reject(generation, self.accepted, self.now);
+        if refusal == Refusal::Withheld {
+            assert!(!older, "an older generation's refusal touches nothing");
+            self.withheld = true;
+        }
+        assert_eq!(self.slot.leasable(self.now), self.leasable(), "{refusal:?}");
+    }
+
+    fn leasable(&self) -> bool {
+        !self.withheld && self.published.is_some_and(|(_, end)| self.now < end)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_schedule_breaks_the_promises(events in events()) {
+        let mut world = World::new();
+        for event in &events {
+            world.apply(event);
+        }
+        // A healthy endpoint answers every waiter in the end.
+        for _ in 0..50 {
+            world.land(&Landed::Token { life: 100_000, late: 0 });
+            world.settle();
+            if world.waiters.is_empty() {
+                break;
+            }
+            world.pass(s(1));
+        }
+        prop_assert!(world.waiters.is_empty());
+        // And whatever happened, requests work again within the longest pause.
+        for _ in 0..1000 {
+            if world.slot.want(world.now) == Want::Ready {
+                break;
+            }
+            world.pass(s(1));
+            world.land(&Landed::Token { life: 100_000, late: 0 });
+        }
+        prop_assert!(world.leasable());
+    }
+}

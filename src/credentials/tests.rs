@@ -1,0 +1,6 @@
+//! The cache with a source that does what a test says, in paused time.
+
+mod canary;
+mod fake;
+mod http;
+mod shell;

@@ -1,0 +1,128 @@
+//! A source that does what a test says.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    clock,
+    credentials::{
+        BoxFuture, CacheSettings, Credential, CredentialHandle, Credentials, FailureKind,
+        FetchError, Fingerprint, FingerprintBuilder, Retry, Source, Subject,
+    },
+    secret::Secret,
+};
+
+/// What the nth call (from 1) does.
+pub(super) enum Step {
+    Token(String, Duration),
+    Fail(FailureKind, Retry),
+    Panic,
+    Never,
+}
+
+pub(super) struct Fake {
+    script: Box<dyn Fn(usize) -> Step + Send + Sync>,
+    pub(super) calls: AtomicUsize,
+    pub(super) in_flight: AtomicUsize,
+    takes: Duration,
+    identity: &'static str,
+}
+
+impl std::fmt::Debug for Fake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fake")
+    }
+}
+
+impl Fake {
+    pub(super) fn new(
+        takes: Duration,
+        script: impl Fn(usize) -> Step + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Self::known_as("fake", takes, script)
+    }
+
+    pub(super) fn known_as(
+        identity: &'static str,
+        takes: Duration,
+        script: impl Fn(usize) -> Step + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            script: Box::new(script),
+            calls: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            takes,
+            identity,
+        })
+    }
+
+    /// A new token each call, of this life.
+    pub(super) fn tokens(life: Duration) -> Arc<Self> {
+        Self::new(Duration::from_millis(100), move |n| {
+            Step::Token(format!("t{n}"), life)
+        })
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// A slot of its own.
+    pub(super) fn slot(self: &Arc<Self>) -> CredentialHandle {
+        cache().handle(
+            "name",
+            Arc::clone(self) as Arc<dyn Source>,
+            CacheSettings::default(),
+        )
+    }
+}
+
+/// A cache on the test's own runtime.
+pub(super) fn cache() -> Credentials {
+    Credentials::new(tokio::runtime::Handle::current())
+}
+
+impl Source for Fake {
+    fn grant(&self) -> &'static str {
+        "fake"
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        FingerprintBuilder::new(self.identity).finish()
+    }
+
+    fn fetch<'a>(&'a self, _: &'a Subject) -> BoxFuture<'a, Result<Credential, FetchError>> {
+        Box::pin(async {
+            let n = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+            assert_eq!(
+                self.in_flight.fetch_add(1, Ordering::SeqCst),
+                0,
+                "two calls at once"
+            );
+            let sent = clock::now();
+            tokio::time::sleep(self.takes).await;
+            self.in_flight.fetch_sub(1, Ordering::SeqCst);
+            match (self.script)(n) {
+                Step::Token(token, life) => Ok(Credential {
+                    parts: vec![("access_token", Secret::new(token))],
+                    life: Some(life),
+                    sent,
+                    refresh: None,
+                    scope: None,
+                }),
+                Step::Fail(kind, retry) => Err(FetchError {
+                    kind,
+                    retry,
+                    detail: "no".into(),
+                }),
+                Step::Panic => panic!("a bug in a source"),
+                Step::Never => std::future::pending().await,
+            }
+        })
+    }
+}
