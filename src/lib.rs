@@ -40,6 +40,7 @@
 pub mod admin;
 pub mod body;
 pub mod callers;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credentials;

@@ -1,3 +1,11 @@
-//! The program: parses the command line, runs the command, turns its result into an exit code.
+//! The program: everything it does is in [`bearerd::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+/// Measured to be faster than the platform's for this kind of work, and the same on every libc.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    bearerd::cli::main()
+}

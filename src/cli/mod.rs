@@ -1,0 +1,75 @@
+//! The command line: one file per command, each turned into an exit code here.
+//!
+//! 0 is success, 1 a command that did not succeed, 2 a wrong command line or configuration. Stdout is
+//! data, stderr is talk.
+
+mod demo;
+mod harden;
+mod output;
+mod schema;
+mod signals;
+mod watch;
+
+use std::{io, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use self::output::Failure;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Schema => schema::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// An authenticating reverse proxy: plain requests in, requests with the right upstream token out.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the JSON Schema of the file, for completion in editors
+    Schema,
+}
+
+/// A variable of the program itself; the file's own are read by `config`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line may read the environment"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A runtime for a command that needs one thread only.
+fn small_runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+const AFTER_HELP: &str = "\
+FILE is routes.yaml in the current folder, or what BEARERD_CONFIG names.
+BEARERD_LOG (else RUST_LOG) filters the log: info, warn, bearerd=trace.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
