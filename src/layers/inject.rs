@@ -125,19 +125,28 @@ impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
     }
 }
 
+/// The head as it would be sent with `stand_in` for what the credential puts in; nothing is sent.
+///
+/// # Errors
+/// As a request's: the path may be refused.
+pub fn preview(
+    mut head: Head,
+    route: &Route,
+    prefix: usize,
+    connection: &Connection,
+    stand_in: Option<Arc<Rendered>>,
+) -> Result<Head, Error> {
+    let put = stand_in.map_or(Put::Nothing, Put::Rendered);
+    head.target = rewrite(&mut head, route, prefix, connection, &put)?;
+    Ok(head)
+}
+
 fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
     let put = put(&request)?;
     let (mut head, body, connection, route, prefix) = request.into_parts();
-    let target = target(&head, &route, prefix, &put)?;
-    let headers = &mut head.headers;
-    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
-    hop_by_hop::strip(headers);
-    frame(headers, &body, chunked);
-    let kept = strip(headers, &route);
-    tell_of_client(headers, &route, &connection, head.authority.as_ref());
-    put_in(headers, &put, kept);
-    put_host(headers, &route, head.authority.as_ref());
-    headers.append(header::VIA, via(head.version));
+    let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+    let target = rewrite(&mut head, &route, prefix, &connection, &put)?;
+    frame(&mut head.headers, &body, chunked);
 
     let mut request = Request::new(OutgoingBody::new(body));
     *request.method_mut() = head.method;
@@ -149,6 +158,25 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
         prefix,
     };
     Ok((Outbound { request, route }, origin))
+}
+
+/// Rewrites the fields, and returns the path and query that the upstream gets.
+fn rewrite(
+    head: &mut Head,
+    route: &Route,
+    prefix: usize,
+    connection: &Connection,
+    put: &Put,
+) -> Result<PathAndQuery, Error> {
+    let target = target(head, route, prefix, put)?;
+    let headers = &mut head.headers;
+    hop_by_hop::strip(headers);
+    let kept = strip(headers, route);
+    tell_of_client(headers, route, connection, head.authority.as_ref());
+    put_in(headers, put, kept);
+    put_host(headers, route, head.authority.as_ref());
+    headers.append(header::VIA, via(head.version));
+    Ok(target)
 }
 
 /// What is put on a request.

@@ -24,7 +24,7 @@ pub use authenticate::{Authenticate, AuthenticateLayer, Authenticated};
 pub use error::{Appearance, Error, Failure};
 pub use forward::forward;
 pub use inbound::{Connection, Inbound};
-pub use inject::{Inject, InjectLayer, Outbound};
+pub use inject::{Inject, InjectLayer, Outbound, preview};
 pub use match_route::{MatchRoute, MatchRouteLayer, Routed};
 pub use record_metrics::{InFlight, Metered, MeteredBody, RecordMetrics, RecordMetricsLayer};
 pub use reply::{Facts, Outcome, Refusal, Reply, ReplyBody};

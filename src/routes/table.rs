@@ -179,6 +179,16 @@ impl<T> Table<T> {
         trace::consider(&self.matchers, request)
     }
 
+    /// What was added, in the order of adding.
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// What each route asks, in the order of adding.
+    pub fn matchers(&self) -> &[Matcher] {
+        &self.matchers
+    }
+
     /// How many routes there are.
     pub fn len(&self) -> usize {
         self.values.len()

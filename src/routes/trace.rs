@@ -36,6 +36,29 @@ pub enum Verdict {
     ShadowedBy(usize),
 }
 
+/// Why, of two routes that would both do, `first` comes first.
+pub fn reason(first: &Matcher, second: &Matcher) -> &'static str {
+    if first.host != second.host {
+        return "its host is more specific";
+    }
+    match (&first.path, &second.path) {
+        (PathPattern::Exact(_), PathPattern::Regex(_) | PathPattern::Prefix(_)) => {
+            "its path is exact"
+        }
+        (PathPattern::Regex(_), PathPattern::Prefix(_)) => "an expression comes before a prefix",
+        (PathPattern::Prefix(one), PathPattern::Prefix(two)) if one != two => {
+            "its prefix is longer"
+        }
+        (PathPattern::Regex(one), PathPattern::Regex(two)) if one.source() != two.source() => {
+            "its expression comes first in the file"
+        }
+        _ if first.methods.is_empty() != second.methods.is_empty() => "it names methods",
+        _ if first.headers.len() != second.headers.len() => "it asks for more headers",
+        _ if first.query.len() != second.query.len() => "it asks for more query parameters",
+        _ => "it comes first in the file",
+    }
+}
+
 /// Considers every route in the order of precedence, by the letter and without an index.
 pub(super) fn consider(matchers: &[Matcher], request: &RequestView<'_>) -> Vec<Considered> {
     let mut order: Vec<usize> = (0..matchers.len()).collect();
