@@ -42,6 +42,7 @@ pub mod body;
 pub mod callers;
 pub mod cli;
 pub mod clock;
+pub mod compile;
 pub mod config;
 pub mod credentials;
 pub mod injectors;

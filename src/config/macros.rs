@@ -41,7 +41,7 @@ macro_rules! config_struct {
 
         impl $name {
             /// The keys of this mapping.
-            pub const TABLE: &'static $crate::config::table::Table = &$crate::config::table::Table {
+            $vis const TABLE: &'static $crate::config::table::Table = &$crate::config::table::Table {
                 name: $title,
                 doc: &[$($doc),*],
                 fields: &[$(

@@ -19,7 +19,7 @@ mod upstream;
 
 pub use self::{
     caller::{ApiKey, RawCaller},
-    credential::{CredentialSettings, GRANTS_TO_COME, Inject, RawCredential},
+    credential::{CredentialSettings, Inject, RawCredential},
     route::{
         Cookies, Forwarded, Match, OnFailure, RawRefused, RawRoute, RawTimeouts, RefusedSetting,
         RefusedThen, StripList, TextMatch, Upgrade,

@@ -17,8 +17,8 @@ config_struct! {
 
 config_struct! {
     /// A key that a caller sends in a header: its hash, or where to read it.
-    pub struct ApiKey = "an API key" {
-        /// The header; in `Authorization` the key comes as `Bearer KEY`.
+    pub struct ApiKey = "an API key", short = "sha256" {
+        /// The header; in `Authorization` the key comes as `Bearer KEY` or as Basic's password.
         default("X-Api-Key") header: HeaderName,
         /// The SHA-256 of the key, 64 hex digits: `printf %s "$KEY" | sha256sum`.
         optional sha256: MaskedText,

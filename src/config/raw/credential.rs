@@ -9,25 +9,15 @@ use crate::{
     config::{
         Node, Span,
         decode::{Decode, Decoder},
+        node::Kind,
         scalars::{MaskedText, OneOrList},
         table::{Type, Variant},
     },
     config_struct,
 };
 
-/// Kinds of the contract that this version does not have yet.
-pub const GRANTS_TO_COME: &[&str] = &[
-    "refresh_token",
-    "password",
-    "jwt_bearer",
-    "token_exchange",
-    "authorization_code",
-    "device_code",
-    "exec",
-    "file",
-    "preset",
-    "recipe",
-];
+/// Keys of the kind that may stand beside it as well.
+const PASSED_DOWN: [&str; 2] = ["default_expires_in", "danger_plaintext"];
 
 config_struct! {
     /// A credential: exactly one kind, and how it is used.
@@ -45,10 +35,10 @@ config_struct! {
         optional wait: Duration,
         /// Obtains it at start instead of at the first request; readiness waits for it.
         default("false") prewarm: bool,
-        /// How long it is taken to live where the token endpoint does not say.
-        default("1h") default_expires_in: Duration,
-        /// Allows a token endpoint in clear (`http://`) that is not on this machine.
-        default("false") danger_plaintext: bool,
+        /// The same key of the kind, written beside it.
+        optional default_expires_in: Duration,
+        /// The same key of the kind, written beside it.
+        optional danger_plaintext: bool,
     }
 }
 
@@ -89,6 +79,17 @@ impl Decode for RawCredential {
         let settings = CredentialSettings::read(&mut fields, decoder);
         let failed = fields.finish(decoder);
         let (kind, kind_span, grant) = found?;
+        let mut grant = grant.clone();
+        if let (Kind::Map(theirs), Kind::Map(ours)) = (&mut grant.kind, &node.kind) {
+            for key in PASSED_DOWN {
+                let given = theirs.iter().any(|entry| entry.key == key);
+                theirs.extend(
+                    ours.iter()
+                        .filter(|entry| entry.key == key && !given)
+                        .cloned(),
+                );
+            }
+        }
         let settings = CredentialSettings {
             failed,
             ..settings?
@@ -96,7 +97,7 @@ impl Decode for RawCredential {
         Some(Self {
             kind: kind.name,
             kind_span,
-            grant: grant.clone(),
+            grant,
             settings,
         })
     }

@@ -1,0 +1,161 @@
+//! From the raw file to what runs: checks the whole, gathers every error, makes the routing snapshot.
+//!
+//! The only I/O is what secrets and CA files take. Nothing is started: a credential's slot is asked for only once no
+//! error was found, so that a file that is refused causes no token call.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    config::{self, Loaded, Report, Resolver, interpolate::Env},
+    credentials::{Credentials, grants},
+    routes::{Snapshot, table::TableBuilder},
+    telemetry::metrics::Metrics,
+    upstream::Upstreams,
+};
+
+mod callers;
+mod credentials;
+mod hosts;
+mod inject;
+mod matcher;
+mod routes;
+mod settings;
+mod upstreams;
+
+pub use self::settings::{Limits, LogSettings, Settings};
+
+/// What outlives a configuration, and where variables come from.
+pub struct Context<'a> {
+    /// Where `${NAME}` and `{ env: NAME }` are looked up.
+    pub env: Env<'a>,
+    /// The cache of credentials.
+    pub credentials: &'a Credentials,
+    /// The upstreams in use.
+    pub upstreams: &'a Upstreams,
+    /// The series of the routes.
+    pub metrics: &'a Metrics,
+    /// Counts the configurations applied since the start, from 1.
+    pub generation: u64,
+    /// Whether credentials with `prewarm` are fetched at once; not where a file is only looked at.
+    pub prewarm: bool,
+}
+
+/// A configuration that can run.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Who may call, and which requests go where.
+    pub snapshot: Snapshot,
+    /// Listeners, threads, limits, logs.
+    pub settings: Settings,
+    /// Warnings; no errors.
+    pub report: Report,
+    /// The files that it depends on besides its own, to be watched.
+    pub files: Vec<PathBuf>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file can't be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is wrong.
+    #[error("{} has {} errors", report.source.name(), report.diagnostics.errors())]
+    Invalid {
+        /// What is wrong with it.
+        report: Box<Report>,
+    },
+}
+
+/// Reads and compiles the file at `path`. Blocks while secrets are read, up to 10 s for each program.
+///
+/// # Errors
+/// [`LoadError`] where the file can't be read, or with everything that is wrong with it.
+pub fn load_file(path: &Path, cx: &Context<'_>) -> Result<Compiled, LoadError> {
+    let read = |source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = config::secret_source::read_file(path, config::yaml::MAX_FILE_BYTES as u64)
+        .map_err(read)?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        read(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is not UTF-8",
+        ))
+    })?;
+    load_text(&path.display().to_string(), &text, cx)
+        .map_err(|report| LoadError::Invalid { report })
+}
+
+/// Compiles `text`, which messages call `name`; relative paths in it start at the folder of `name`.
+///
+/// # Errors
+/// Everything that is wrong with it, warnings included.
+pub fn load_text(name: &str, text: &str, cx: &Context<'_>) -> Result<Compiled, Box<Report>> {
+    compile(config::load(name, text, cx.env, grants::KINDS), cx)
+}
+
+/// Compiles what was read.
+///
+/// # Errors
+/// Everything that is wrong with it, warnings included.
+pub fn compile(mut loaded: Loaded, cx: &Context<'_>) -> Result<Compiled, Box<Report>> {
+    let Some(file) = loaded.file.take() else {
+        return Err(Box::new(loaded.into_report()));
+    };
+    let mut resolver = Resolver::new(cx.env, &loaded.folder);
+    let decoder = &mut loaded.decoder;
+
+    let settings = settings::compile(&file, decoder);
+    let callers = callers::compile(&file, decoder, &mut resolver);
+    let sources = credentials::compile(&file, decoder, &mut resolver);
+    let targets = upstreams::compile(&file, decoder, &mut resolver, cx.upstreams);
+    let drafts = routes::draft(
+        &file,
+        &sources,
+        &targets,
+        decoder,
+        &mut resolver,
+        cx.upstreams,
+    );
+    routes::check_table(&drafts, decoder);
+    let hosts = hosts::compile(&file, &drafts, decoder);
+
+    if loaded.decoder.diagnostics.has_errors() {
+        return Err(Box::new(loaded.into_report()));
+    }
+    let handles = credentials::handles(&file, sources, cx);
+    let mut table = TableBuilder::new();
+    for draft in drafts {
+        let (matcher, route) = draft.finish(&handles, &callers, &loaded.source, cx);
+        table.add(matcher, Arc::new(route));
+    }
+    let snapshot = Snapshot {
+        generation: cx.generation,
+        callers,
+        hosts,
+        table: table
+            .build()
+            .expect("`check_table` has found no ambiguous routes"),
+    };
+    let files = resolver.into_files();
+    Ok(Compiled {
+        snapshot,
+        settings,
+        report: loaded.into_report(),
+        files,
+    })
+}
+
+#[cfg(test)]
+mod tests;

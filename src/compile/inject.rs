@@ -1,0 +1,122 @@
+//! `inject:` compiled, or the grant's own place.
+
+use http::HeaderName;
+
+use crate::{
+    config::{Decoder, Diagnostic, Sp, raw::Inject, scalars::OneOrList},
+    credentials::grants::Placement,
+    injectors::{Injection, Injector, InjectorError, Place, TemplateError},
+};
+
+/// Where a grant puts its credential by itself.
+pub(super) fn own(placement: &Placement) -> Injection {
+    match placement {
+        Placement::Bearer => Injection::bearer(),
+        Placement::Header { name, value } => {
+            let injector = Injector::new(Place::Header(name.clone()), value, None);
+            match injector.map(|injector| Injection::new(vec![injector])) {
+                Ok(Ok(injection)) => injection,
+                // Only a header that the user chose badly; `check_own` reports it.
+                _ => Injection::bearer(),
+            }
+        }
+    }
+}
+
+/// Reports a header that a grant may not set.
+pub(super) fn check_own(placement: &Placement, span: crate::config::Span, decoder: &mut Decoder) {
+    if let Placement::Header { name, value } = placement
+        && let Err(error) = Injector::new(Place::Header(name.clone()), value, None)
+    {
+        decoder.push(Diagnostic::error(span, error.to_string()));
+    }
+}
+
+/// What `inject:` says; none where diagnostics say why not.
+pub(super) fn compile(raw: &Sp<OneOrList<Inject>>, decoder: &mut Decoder) -> Option<Injection> {
+    if raw.0.is_empty() {
+        return decoder.fail(raw.span, "`inject` puts the credential nowhere");
+    }
+    let injectors: Vec<_> = raw.iter().map(|item| injector(item, decoder)).collect();
+    let injectors: Vec<Injector> = injectors.into_iter().collect::<Option<_>>()?;
+    match Injection::new(injectors) {
+        Ok(injection) => Some(injection),
+        Err(twice) => {
+            decoder.push(
+                Diagnostic::error(
+                    raw.0[twice.second].span,
+                    format!("{} is injected twice", twice.place),
+                )
+                .related(raw.0[twice.first].span, "first injected here"),
+            );
+            None
+        }
+    }
+}
+
+/// Whether every item lets a caller's own value stand.
+pub(super) fn keeps_callers_own(raw: &OneOrList<Inject>) -> bool {
+    !raw.0.is_empty()
+        && raw
+            .iter()
+            .all(|item| item.overwrite.as_ref().is_some_and(|o| !o.value))
+}
+
+fn injector(item: &Sp<Inject>, decoder: &mut Decoder) -> Option<Injector> {
+    if !item.failed.is_empty() {
+        return None;
+    }
+    let (place, span) = match (&item.header, &item.query, &item.cookie) {
+        (Some(name), None, None) => (Place::Header(name.value.clone()), name.span),
+        (None, Some(name), None) => (Place::Query(name.value.clone()), name.span),
+        (None, None, Some(name)) => (Place::Cookie(name.value.clone()), name.span),
+        _ => {
+            return decoder.fail(
+                item.span,
+                "an injection has exactly one of `header`, `query` and `cookie`",
+            );
+        }
+    };
+    match Injector::new(place, item.value.value.0.expose(), None) {
+        Ok(injector) => Some(injector),
+        Err(error) => {
+            decoder.push(explain(error, item, span));
+            None
+        }
+    }
+}
+
+/// Never quotes the template: a secret may stand in it.
+fn explain(error: InjectorError, item: &Inject, place: crate::config::Span) -> Diagnostic {
+    match error {
+        InjectorError::Name(_) | InjectorError::Reserved(_) => {
+            Diagnostic::error(place, error.to_string())
+        }
+        InjectorError::Template(TemplateError::UnknownPart { known, .. }) => Diagnostic::error(
+            item.value.span,
+            "the template names a part that the credential does not have",
+        )
+        .hint(format!("it has `{}`", known.join("`, `"))),
+        InjectorError::Template(_) => {
+            Diagnostic::error(item.value.span, "this template can't be used")
+                .hint("write text with parts of the credential, as in `Bearer {{ access_token }}`")
+        }
+    }
+}
+
+/// Headers that frame or route a message, or belong to one connection: the proxy's own business.
+pub(super) fn is_ours(name: &HeaderName) -> bool {
+    const OURS: [&str; 10] = [
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "keep-alive",
+        "proxy-connection",
+        "expect",
+    ];
+    OURS.contains(&name.as_str())
+}

@@ -1,0 +1,178 @@
+//! A checked route, made with the slot of its credential.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{
+    super::{Context, upstreams},
+    Draft,
+};
+use crate::{
+    callers::Callers,
+    config::{
+        SourceMap, Sp,
+        raw::{self, RawDefaults, RawRoute, RefusedSetting, RefusedThen},
+        scalars::OneOrList,
+    },
+    credentials::CredentialHandle,
+    routes::{
+        Allow, Cookies, Forwarded, Guard, Refused, Route, RouteCredential, Strip, Timeouts,
+        pattern::Matcher,
+    },
+};
+
+/// How much of a body is kept for a replay, in bytes.
+const REPLAY_BUFFER: u64 = 64 * 1024;
+
+impl Draft<'_> {
+    /// The route itself.
+    pub(in super::super) fn finish(
+        self,
+        handles: &HashMap<String, CredentialHandle>,
+        callers: &Callers,
+        source: &SourceMap,
+        cx: &Context<'_>,
+    ) -> (Matcher, Route) {
+        let written = &self.raw.value;
+        let defaults = self.defaults;
+        let strip_prefix = written
+            .strip_prefix
+            .as_ref()
+            .or(defaults.and_then(|d| d.strip_prefix.as_ref()));
+        let strip_prefix = strip_prefix.is_none_or(|strip| strip.value);
+        let (base_path, strip_prefix) =
+            upstreams::base_path(&self.target.url, &self.matcher.path, strip_prefix);
+        let credential = self.credential.map(|credential| RouteCredential {
+            handle: handles
+                .get(credential.name)
+                .expect("every draft's credential was built")
+                .clone(),
+            injection: credential.injection,
+            overwrite: credential.overwrite,
+            wait: credential.wait,
+            on_failure: credential.on_failure,
+        });
+        let strip = strip(written, defaults);
+        let cookies = match written
+            .cookies
+            .as_ref()
+            .or(defaults.and_then(|d| d.cookies.as_ref()))
+            .map(|c| c.value)
+        {
+            Some(raw::Cookies::Pass) => Cookies::Pass,
+            Some(raw::Cookies::Drop) => Cookies::Drop,
+            None if credential.is_some() => Cookies::Drop,
+            None => Cookies::Pass,
+        };
+        let forwarded = written
+            .forwarded
+            .as_ref()
+            .or(defaults.and_then(|d| d.forwarded.as_ref()));
+        let forwarded = match forwarded.map(|forwarded| forwarded.value) {
+            Some(raw::Forwarded::XForwarded) => Forwarded::XForwarded,
+            Some(raw::Forwarded::Forwarded) => Forwarded::Forwarded,
+            Some(raw::Forwarded::Pass) => Forwarded::Pass,
+            Some(raw::Forwarded::Drop) | None => Forwarded::Drop,
+        };
+        let replay = written
+            .replay_buffer
+            .as_ref()
+            .or(defaults.and_then(|d| d.replay_buffer.as_ref()));
+        let allow = written
+            .allow
+            .as_ref()
+            .or(defaults.and_then(|d| d.allow.as_ref()));
+        let refused = written
+            .refused
+            .as_ref()
+            .or(defaults.and_then(|d| d.refused.as_ref()));
+        let guard = Guard::new(credential.as_ref(), callers, &strip, cookies, forwarded);
+        let route = Route {
+            metrics: cx.metrics.route(&self.name),
+            name: Arc::from(self.name),
+            line: source.line(self.raw.span),
+            upstream: self.target.upstream,
+            base_path,
+            strip_prefix,
+            host_header: self.target.host_header,
+            credential,
+            guard,
+            cookies,
+            allow: allow.map_or(Allow::All, |allow| {
+                Allow::Only(allow.iter().map(|name| Arc::from(name.as_str())).collect())
+            }),
+            refused: refused.map_or_else(Refused::default, |refused| self::refused(&refused.value)),
+            replay_buffer: usize::try_from(replay.map_or(REPLAY_BUFFER, |size| size.0))
+                .unwrap_or(usize::MAX),
+            timeouts: timeouts([
+                written.timeouts.as_ref(),
+                self.target.timeouts.as_ref(),
+                defaults.and_then(|d| d.timeouts.as_ref()),
+            ]),
+            forwarded,
+        };
+        (self.matcher, route)
+    }
+}
+
+fn strip(raw: &RawRoute, defaults: Option<&RawDefaults>) -> Strip {
+    let given = raw
+        .strip
+        .as_ref()
+        .or(defaults.and_then(|d| d.strip.as_ref()));
+    let texts = |names: &OneOrList<String>| names.iter().map(|name| name.value.clone()).collect();
+    given.map_or_else(Strip::default, |strip| Strip {
+        headers: strip
+            .headers
+            .iter()
+            .flat_map(|names| names.iter())
+            .map(|name| name.to_string())
+            .collect(),
+        query: strip
+            .query
+            .as_ref()
+            .map(|names| texts(names))
+            .unwrap_or_default(),
+    })
+}
+
+fn refused(setting: &RefusedSetting) -> Refused {
+    let RefusedSetting::When(raw) = setting else {
+        return Refused {
+            statuses: Vec::new(),
+            ..Refused::default()
+        };
+    };
+    let mut refused = Refused {
+        then_pass: raw.then.value == RefusedThen::Pass,
+        ..Refused::default()
+    };
+    for status in raw.status.iter().flat_map(|list| list.iter()) {
+        if !refused.statuses.contains(&status.value) {
+            refused.statuses.push(status.value);
+        }
+    }
+    refused.challenge_errors = raw
+        .error
+        .iter()
+        .flat_map(|list| list.iter())
+        .map(|e| e.value.clone())
+        .collect();
+    refused
+}
+
+/// Each time from the first that gives it.
+fn timeouts(given: [Option<&Sp<raw::RawTimeouts>>; 3]) -> Timeouts {
+    let pick = |get: fn(&raw::RawTimeouts) -> Option<&Sp<Duration>>, default: Duration| {
+        given
+            .iter()
+            .flatten()
+            .find_map(|timeouts| get(timeouts))
+            .map_or(default, |time| time.value)
+    };
+    let default = Timeouts::default();
+    Timeouts {
+        connect: pick(|t| t.connect.as_ref(), default.connect),
+        response_head: pick(|t| t.response_head.as_ref(), default.response_head),
+        idle_body: pick(|t| t.idle_body.as_ref(), default.idle_body),
+    }
+}

@@ -1,0 +1,174 @@
+//! `upstreams:` and the routes' own: what is dialled, and the path that requests get there.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use http::HeaderValue;
+
+use super::{credentials::read_ca, settings};
+use crate::{
+    config::{
+        Decoder, Diagnostic, HttpUrl, Resolver, Sp,
+        raw::{HostHeaderSetting, RawFile, RawTimeouts, RawUpstream},
+    },
+    routes::{HostHeader, host::Authority, pattern::PathPattern},
+    upstream::{PoolConfig, Scheme, TlsConfig, Upstream, UpstreamConfig, Upstreams},
+};
+
+/// An upstream that can be dialled, and what the file says besides.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) url: Sp<HttpUrl>,
+    pub(super) host_header: HostHeader,
+    pub(super) timeouts: Option<Sp<RawTimeouts>>,
+    pub(super) danger_plaintext: bool,
+}
+
+/// The named upstreams that are usable; the others have their diagnostics.
+pub(super) struct Targets {
+    pub(super) named: HashMap<String, Target>,
+    pub(super) pool: PoolConfig,
+}
+
+pub(super) fn compile(
+    file: &RawFile,
+    decoder: &mut Decoder,
+    resolver: &mut Resolver<'_>,
+    known: &Upstreams,
+) -> Targets {
+    let limits = settings::limits(file);
+    let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let pool = PoolConfig {
+        max_connections: count(limits.upstream_connections.value),
+        max_waiting: count(limits.upstream_waiters.value),
+        idle_timeout: limits.upstream_idle.value,
+    };
+    let mut named = HashMap::new();
+    for (name, raw) in file.upstreams.iter().flat_map(|all| all.iter()) {
+        if name.contains([':', '/']) {
+            let error =
+                Diagnostic::error(name.span, "this name can't be used: it looks like a URL");
+            decoder.push(error.hint("names have letters, digits, `-`, `_` and `.`"));
+        }
+        if let Some(target) = target(raw, pool, decoder, resolver, known) {
+            named.insert(name.value.clone(), target);
+        }
+    }
+    Targets { named, pool }
+}
+
+/// One upstream; none where diagnostics say why not.
+pub(super) fn target(
+    raw: &Sp<RawUpstream>,
+    pool: PoolConfig,
+    decoder: &mut Decoder,
+    resolver: &mut Resolver<'_>,
+    known: &Upstreams,
+) -> Option<Target> {
+    let url = &raw.url;
+    if url.query.is_some() {
+        decoder.push(
+            Diagnostic::error(url.span, "the URL of an upstream has no query")
+                .hint("remove the `?` and what follows; the client's own query is sent on"),
+        );
+    }
+    let host_header = host_header(raw, decoder);
+    let tls = tls(raw, decoder, resolver)?;
+    let config = UpstreamConfig {
+        scheme: if url.https {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        },
+        host: url.host.clone(),
+        port: url.port_or_default(),
+        tls,
+        pool,
+    };
+    match known.intern(config) {
+        Ok(upstream) => Some(Target {
+            upstream,
+            url: url.clone(),
+            host_header: host_header?,
+            timeouts: raw.timeouts.clone(),
+            danger_plaintext: raw.danger_plaintext.value,
+        }),
+        Err(error) => decoder.fail(
+            raw.tls.as_ref().map_or(url.span, |tls| tls.span),
+            error.to_string(),
+        ),
+    }
+}
+
+fn tls(raw: &RawUpstream, decoder: &mut Decoder, resolver: &mut Resolver<'_>) -> Option<TlsConfig> {
+    let Some(tls) = &raw.tls else {
+        return Some(TlsConfig::default());
+    };
+    if !raw.url.https {
+        let error = Diagnostic::error(tls.span, "`tls` means nothing for a URL with `http://`");
+        decoder.push(error.hint("write `https://`, or remove `tls`"));
+        return None;
+    }
+    if tls.danger_accept_invalid_certs.value {
+        decoder.push(Diagnostic::warning(
+            tls.danger_accept_invalid_certs.span,
+            "whoever sits between here and this upstream can read the credentials sent to it",
+        ));
+    }
+    let ca_pem = match &tls.ca {
+        Some(path) => Some(read_ca(
+            &Sp::new(Path::new(&path.value), path.span),
+            decoder,
+            resolver,
+        )?),
+        None => None,
+    };
+    if !tls.failed.is_empty() {
+        return None;
+    }
+    Some(TlsConfig {
+        ca_pem,
+        server_name: tls.server_name.as_ref().map(|name| name.value.clone()),
+        danger_accept_invalid_certs: tls.danger_accept_invalid_certs.value,
+    })
+}
+
+fn host_header(raw: &RawUpstream, decoder: &mut Decoder) -> Option<HostHeader> {
+    match &raw.host_header.value {
+        HostHeaderSetting::Upstream => Some(HostHeader::Upstream),
+        HostHeaderSetting::Client => Some(HostHeader::Client),
+        HostHeaderSetting::Fixed(host) => {
+            let value = Authority::parse(host.as_bytes())
+                .ok()
+                .and_then(|host| HeaderValue::try_from(host.to_string()).ok());
+            match value {
+                Some(value) => Some(HostHeader::Fixed(value)),
+                None => {
+                    let error = Diagnostic::error(raw.host_header.span, "this is no host");
+                    decoder.push(
+                        error.hint(
+                            "write `upstream`, `client`, or a host such as `api.example.com`",
+                        ),
+                    );
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// The base path for a route, and whether it replaces what was matched.
+///
+/// A base path below which something goes gets its slash where it lacks one: `/v2` and `/v2/` mean the same there. An exact
+/// path is replaced as a whole, but kept where the URL has no path at all.
+pub(super) fn base_path(url: &HttpUrl, path: &PathPattern, strip_prefix: bool) -> (Box<str>, bool) {
+    let below = || match url.path.ends_with('/') {
+        true => url.path.as_str().into(),
+        false => format!("{}/", url.path).into(),
+    };
+    match path {
+        PathPattern::Exact(_) if strip_prefix && url.bare => ("/".into(), false),
+        PathPattern::Exact(_) if strip_prefix => (url.path.as_str().into(), true),
+        _ => (below(), strip_prefix),
+    }
+}
