@@ -299,16 +299,12 @@ fn root(error: &(dyn std::error::Error + 'static)) -> Root {
         if error.is::<rustls::Error>() {
             return Root::Tls;
         }
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            if io.kind() == std::io::ErrorKind::ConnectionRefused {
-                return Root::Refused;
-            }
-            if let Some(inner) = io.get_ref().filter(|inner| inner.is::<rustls::Error>()) {
-                let _ = inner;
-                return Root::Tls;
-            }
-        }
-        next = error.source();
+        next = match error.downcast_ref::<std::io::Error>() {
+            Some(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => return Root::Refused,
+            // What it wraps, which its own `source` leaves out.
+            Some(io) => io.get_ref().map(|inner| inner as _),
+            None => error.source(),
+        };
     }
     Root::Other
 }

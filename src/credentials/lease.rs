@@ -70,10 +70,9 @@ impl Generation {
         }
     }
 
-    /// Whether it may be sent now.
-    pub(super) fn is_alive(&self) -> bool {
-        self.expires
-            .is_none_or(|expires| crate::clock::now() < expires)
+    /// Whether it may be sent at this moment.
+    pub(super) fn is_alive(&self, now: Instant) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
     }
 
     pub(super) fn count_use(&self) {

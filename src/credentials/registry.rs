@@ -120,7 +120,12 @@ impl CredentialHandle {
 
     /// The hit path: the current credential if it may be sent now. No lock, no wait, no allocation.
     pub fn try_lease(&self) -> Option<Lease> {
-        self.0.try_lease()
+        self.0.try_lease_at(clock::now())
+    }
+
+    /// As [`Self::try_lease`] for a caller that has just read the clock: that is most of the cost.
+    pub fn try_lease_at(&self, now: clock::Instant) -> Option<Lease> {
+        self.0.try_lease_at(now)
     }
 
     /// The current credential, joining or starting the one fetch of its slot if there is none.
