@@ -1,11 +1,12 @@
 //! Sends the request over this worker's pools and hands the response's head back; bodies stream.
 
+use http::Response;
 use tower::{Service, util::service_fn};
 
 use super::{Error, Facts, Failure, Outbound, Outcome, Reply, ReplyBody};
 use crate::{
-    clock::now,
-    upstream::{Pools, SendTimeouts},
+    clock::{Instant, now},
+    upstream::{Pools, ResponseBody, SendError, SendTimeouts},
 };
 
 /// The innermost service: from [`Outbound`] to the upstream's answer.
@@ -14,29 +15,25 @@ use crate::{
 pub fn forward(
     pools: Pools,
 ) -> impl Service<Outbound, Response = Reply, Error = Box<Failure>, Future: Send> + Clone {
-    service_fn(move |request| exchange(pools.clone(), request))
+    service_fn(move |outbound: Outbound| {
+        let (request, route) = outbound.into_parts();
+        let timeouts = SendTimeouts {
+            connect: route.timeouts.connect,
+            response_head: route.timeouts.response_head,
+            idle_body: route.timeouts.idle_body,
+        };
+        let since = now();
+        let sent = pools.send(&route.upstream, request, timeouts);
+        async move { answer(sent.await, since) }
+    })
 }
 
-async fn exchange(pools: Pools, outbound: Outbound) -> Outcome {
-    let (request, route) = outbound.into_parts();
-    let timeouts = SendTimeouts {
-        connect: route.timeouts.connect,
-        response_head: route.timeouts.response_head,
-        idle_body: route.timeouts.idle_body,
+fn answer(received: Result<Response<ResponseBody>, SendError>, since: Instant) -> Outcome {
+    let response = received.map_err(Error::Upstream)?;
+    let facts = Facts {
+        upstream_status: Some(response.status()),
+        upstream_duration: Some(since.elapsed()),
+        ..Facts::default()
     };
-    let since = now();
-    match pools.send(&route.upstream, request, timeouts).await {
-        Ok(response) => {
-            let facts = Facts {
-                upstream_status: Some(response.status()),
-                upstream_duration: Some(since.elapsed()),
-                ..Facts::default()
-            };
-            Ok(Reply {
-                response: response.map(ReplyBody::Upstream),
-                facts,
-            })
-        }
-        Err(error) => Err(Error::Upstream(error).into()),
-    }
+    Ok(Reply { response: response.map(ReplyBody::Upstream), facts })
 }

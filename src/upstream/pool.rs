@@ -69,13 +69,18 @@ impl Pool {
         limit: Duration,
         fresh: bool,
     ) -> Result<Connection, SendError> {
-        let turn = match self.turn(fresh)? {
-            Ok(Turn::Connection(connection)) if connection.sender.is_ready() => {
-                return Ok(connection);
-            }
-            Ok(turn) => Ok(turn),
-            Err(queued) => Err(queued),
-        };
+        match self.turn(fresh)? {
+            Ok(Turn::Connection(connection)) if connection.sender.is_ready() => Ok(connection),
+            // Boxed: dialling has a large future, and every request would carry the room for it.
+            turn => Box::pin(self.wait_or_make(turn, limit)).await,
+        }
+    }
+
+    async fn wait_or_make(
+        &self,
+        turn: Result<Turn, oneshot::Receiver<Turn>>,
+        limit: Duration,
+    ) -> Result<Connection, SendError> {
         let made = async {
             let turn = match turn {
                 Ok(turn) => turn,
@@ -93,9 +98,7 @@ impl Pool {
                 },
             }
         };
-        tokio::time::timeout(limit, made)
-            .await
-            .unwrap_or(Err(SendError::ConnectTimeout))
+        tokio::time::timeout(limit, made).await.unwrap_or(Err(SendError::ConnectTimeout))
     }
 
     /// What can be had at once, or a place in the queue.

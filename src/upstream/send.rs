@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     OutgoingBody, ResponseBody, SendError, Upstream,
-    outgoing::Limits,
+    outgoing::{Limits, Progress},
     pool::{Connection, Pool},
 };
 use crate::clock::{Verdict, Watchdog};
@@ -53,51 +53,42 @@ impl Pools {
     ///
     /// # Errors
     /// [`SendError`] where no complete head came back.
-    pub async fn send(
+    pub fn send(
         &self,
         upstream: &Arc<Upstream>,
         mut request: Request<OutgoingBody>,
         timeouts: SendTimeouts,
-    ) -> Result<Response<ResponseBody>, SendError> {
+    ) -> impl Future<Output = Result<Response<ResponseBody>, SendError>> + Send + use<> {
         let pool = self.pool(upstream);
-        let progress = request.body().progress();
-        let limits = Limits {
-            idle_body: timeouts.idle_body,
-            response_head: timeouts.response_head,
-        };
-        if progress.is_some() && request.headers().contains_key(header::EXPECT) {
-            wait_for_hundred(&mut request, timeouts.response_head.min(PATIENCE));
-        }
-        let mut unwritten = 0;
-        loop {
-            let fresh = unwritten >= MAX_STALE;
-            let mut connection = pool.check_out(timeouts.connect, fresh).await?;
-            match &progress {
-                None => connection.watch.within(timeouts.response_head),
-                Some(progress) => {
-                    connection
-                        .watch
-                        .within(timeouts.idle_body.max(timeouts.response_head));
-                    progress.attach(connection.watch.share(), limits);
-                }
+        // A block and not an `async fn`, whose future would hold the request twice.
+        async move {
+            let progress = request.body().progress();
+            if progress.is_some() && request.headers().contains_key(header::EXPECT) {
+                wait_for_hundred(&mut request, timeouts.response_head.min(PATIENCE));
             }
-            match connection.sender.try_send_request(request).await {
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    // Nobody asked for it: what follows is not HTTP.
-                    return Err(SendError::Protocol(None));
-                }
-                Ok(response) => {
-                    return Ok(response.map(|incoming| {
-                        ResponseBody::new(incoming, connection, progress, timeouts.idle_body)
-                    }));
-                }
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) if !fresh => {
-                        request = unsent;
-                        unwritten += 1;
+            let mut unwritten = 0;
+            loop {
+                let fresh = unwritten >= MAX_STALE;
+                let mut connection = pool.check_out(timeouts.connect, fresh).await?;
+                begin(&connection, progress.as_ref(), timeouts);
+                match connection.sender.try_send_request(request).await {
+                    Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                        // Nobody asked for it: what follows is not HTTP.
+                        return Err(SendError::Protocol(None));
                     }
-                    _ => return Err(classify(error.into_error(), &connection)),
-                },
+                    Ok(response) => {
+                        return Ok(response.map(|incoming| {
+                            ResponseBody::new(incoming, connection, progress, timeouts.idle_body)
+                        }));
+                    }
+                    Err(mut error) => match error.take_message() {
+                        Some(unsent) if !fresh => {
+                            request = unsent;
+                            unwritten += 1;
+                        }
+                        _ => return Err(classify(error.into_error(), &connection)),
+                    },
+                }
             }
         }
     }
@@ -122,6 +113,18 @@ impl Pools {
         }
         let make = || Arc::new(Pool::new(Arc::clone(upstream), self.0.watchdog.clone()));
         Arc::clone(pools[upstream.id()].get_or_insert_with(make))
+    }
+}
+
+/// Sets the exchange's first deadline; a body that moves sets the next ones.
+fn begin(connection: &Connection, progress: Option<&Arc<Progress>>, timeouts: SendTimeouts) {
+    let SendTimeouts { response_head, idle_body, .. } = timeouts;
+    match progress {
+        None => connection.watch.within(response_head),
+        Some(progress) => {
+            connection.watch.within(idle_body.max(response_head));
+            progress.attach(connection.watch.share(), Limits { idle_body, response_head });
+        }
     }
 }
 
