@@ -48,16 +48,28 @@ pub fn stack(
 mod tests {
     use super::*;
     use crate::clock::Watchdog;
-    fn fut_size<S: Service<Inbound>>(_: &S) -> usize { std::mem::size_of::<S::Future>() }
-    fn fs2<S: Service<crate::layers::Outbound>>(_: &S) -> usize { std::mem::size_of::<S::Future>() }
+    fn fut_size<S: Service<Inbound>>(_: &S) -> usize {
+        std::mem::size_of::<S::Future>()
+    }
+    fn fs2<S: Service<crate::layers::Outbound>>(_: &S) -> usize {
+        std::mem::size_of::<S::Future>()
+    }
     #[test]
     fn sizes() {
         let pools = Pools::new(Watchdog::new());
         println!("forward {}", fs2(&forward(pools.clone())));
-        let snap = Arc::new(ArcSwap::from_pointee(Snapshot { generation: 1, callers: Default::default(), hosts: Default::default(), table: crate::routes::table::TableBuilder::new().build().unwrap() }));
+        let snap = Arc::new(ArcSwap::from_pointee(Snapshot {
+            generation: 1,
+            callers: Default::default(),
+            hosts: Default::default(),
+            table: crate::routes::table::TableBuilder::new().build().unwrap(),
+        }));
         println!("stack {}", fut_size(&stack(snap, Metrics::new(), pools)));
         println!("routed {}", std::mem::size_of::<crate::layers::Routed>());
-        println!("request {}", std::mem::size_of::<http::Request<crate::upstream::OutgoingBody>>());
+        println!(
+            "request {}",
+            std::mem::size_of::<http::Request<crate::upstream::OutgoingBody>>()
+        );
         println!("reply {}", std::mem::size_of::<crate::layers::Reply>());
         println!("parts {}", std::mem::size_of::<http::request::Parts>());
     }

@@ -35,5 +35,8 @@ fn answer(received: Result<Response<ResponseBody>, SendError>, since: Instant) -
         upstream_duration: Some(since.elapsed()),
         ..Facts::default()
     };
-    Ok(Reply { response: response.map(ReplyBody::Upstream), facts })
+    Ok(Reply {
+        response: response.map(ReplyBody::Upstream),
+        facts,
+    })
 }

@@ -98,7 +98,9 @@ impl Pool {
                 },
             }
         };
-        tokio::time::timeout(limit, made).await.unwrap_or(Err(SendError::ConnectTimeout))
+        tokio::time::timeout(limit, made)
+            .await
+            .unwrap_or(Err(SendError::ConnectTimeout))
     }
 
     /// What can be had at once, or a place in the queue.

@@ -118,12 +118,22 @@ impl Pools {
 
 /// Sets the exchange's first deadline; a body that moves sets the next ones.
 fn begin(connection: &Connection, progress: Option<&Arc<Progress>>, timeouts: SendTimeouts) {
-    let SendTimeouts { response_head, idle_body, .. } = timeouts;
+    let SendTimeouts {
+        response_head,
+        idle_body,
+        ..
+    } = timeouts;
     match progress {
         None => connection.watch.within(response_head),
         Some(progress) => {
             connection.watch.within(idle_body.max(response_head));
-            progress.attach(connection.watch.share(), Limits { idle_body, response_head });
+            progress.attach(
+                connection.watch.share(),
+                Limits {
+                    idle_body,
+                    response_head,
+                },
+            );
         }
     }
 }
