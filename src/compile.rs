@@ -81,6 +81,21 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError`] where the file can't be read, or with everything that is wrong with it.
 pub fn load_file(path: &Path, cx: &Context<'_>) -> Result<Compiled, LoadError> {
+    let loaded = read(path, cx)?;
+    compile(loaded, cx).map_err(|report| LoadError::Invalid { report })
+}
+
+/// As [`load_file`], but no secret is read: what needs one must not be used.
+///
+/// # Errors
+/// As [`load_file`], without those about secrets.
+pub fn load_file_without_secrets(path: &Path, cx: &Context<'_>) -> Result<Compiled, LoadError> {
+    let loaded = read(path, cx)?;
+    let resolver = Resolver::new(cx.env, &loaded.folder).without_secrets();
+    compile_with(loaded, resolver, cx).map_err(|report| LoadError::Invalid { report })
+}
+
+fn read(path: &Path, cx: &Context<'_>) -> Result<Loaded, LoadError> {
     let read = |source| LoadError::Read {
         path: path.to_owned(),
         source,
@@ -93,8 +108,8 @@ pub fn load_file(path: &Path, cx: &Context<'_>) -> Result<Compiled, LoadError> {
             "it is not UTF-8",
         ))
     })?;
-    load_text(&path.display().to_string(), &text, cx)
-        .map_err(|report| LoadError::Invalid { report })
+    let name = path.display().to_string();
+    Ok(config::load(&name, &text, cx.env, grants::KINDS))
 }
 
 /// Compiles `text`, which messages call `name`; relative paths in it start at the folder of `name`.
@@ -109,11 +124,19 @@ pub fn load_text(name: &str, text: &str, cx: &Context<'_>) -> Result<Compiled, B
 ///
 /// # Errors
 /// Everything that is wrong with it, warnings included.
-pub fn compile(mut loaded: Loaded, cx: &Context<'_>) -> Result<Compiled, Box<Report>> {
+pub fn compile(loaded: Loaded, cx: &Context<'_>) -> Result<Compiled, Box<Report>> {
+    let resolver = Resolver::new(cx.env, &loaded.folder);
+    compile_with(loaded, resolver, cx)
+}
+
+fn compile_with(
+    mut loaded: Loaded,
+    mut resolver: Resolver<'_>,
+    cx: &Context<'_>,
+) -> Result<Compiled, Box<Report>> {
     let Some(file) = loaded.file.take() else {
         return Err(Box::new(loaded.into_report()));
     };
-    let mut resolver = Resolver::new(cx.env, &loaded.folder);
     let decoder = &mut loaded.decoder;
 
     let settings = settings::compile(&file, decoder);

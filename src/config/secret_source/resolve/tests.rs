@@ -75,3 +75,17 @@ fn what_a_failing_program_says_is_not_repeated() {
         "the program `sh` ended with exit status: 3"
     );
 }
+
+#[test]
+fn a_stand_in_takes_the_place_of_secrets_that_are_not_read() {
+    let env = |_: &str| -> Option<String> { panic!("a variable was read") };
+    let mut resolver = Resolver::new(&env, std::env::temp_dir()).without_secrets();
+    let sources = [
+        SecretSource::Env("X".into()),
+        SecretSource::File("/nonexistent".into()),
+        SecretSource::Exec(vec!["/nonexistent".into()]),
+    ];
+    for source in sources {
+        assert_eq!(source.resolve(&mut resolver).unwrap().expose(), STAND_IN);
+    }
+}
