@@ -38,6 +38,7 @@
 //! ```
 
 pub mod admin;
+pub mod app;
 pub mod body;
 pub mod callers;
 pub mod cli;

@@ -38,6 +38,8 @@ pub struct Limits {
     pub headers: usize,
     /// For a request's head.
     pub header_timeout: Duration,
+    /// For a client to take any of an answer.
+    pub write_timeout: Duration,
     /// For an idle client connection.
     pub keep_alive: Duration,
     /// For requests in flight at the end.
@@ -87,6 +89,7 @@ pub(super) fn compile(file: &Sp<RawFile>, decoder: &mut Decoder) -> Settings {
             header_bytes: usize::try_from(limits.header_bytes.0).unwrap_or(usize::MAX),
             headers: count(&limits.headers),
             header_timeout: limits.header_timeout.value,
+            write_timeout: limits.write_timeout.value,
             keep_alive: limits.keep_alive.value,
             drain: limits.drain.value,
         },
@@ -183,6 +186,7 @@ fn check_limits(limits: &RawLimits, decoder: &mut Decoder) {
     }
     let times = [
         &limits.header_timeout,
+        &limits.write_timeout,
         &limits.keep_alive,
         &limits.upstream_idle,
     ];

@@ -106,7 +106,9 @@ config_struct! {
         /// Header fields of one request.
         default("100") headers: u64,
         /// How long a client may take to send a request's head.
-        default("30s") header_timeout: std::time::Duration,
+        default("10s") header_timeout: std::time::Duration,
+        /// How long a client may take none of an answer before its connection is closed.
+        default("60s") write_timeout: std::time::Duration,
         /// How long an idle client connection is kept.
         default("75s") keep_alive: std::time::Duration,
         /// How long requests in flight may take to end once the proxy is told to stop.

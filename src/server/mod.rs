@@ -2,12 +2,9 @@
 
 use std::{io as stdio, net::SocketAddr, sync::Arc, thread};
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::{
-    clock::Watchdog, routes::Snapshot, stack::stack, telemetry::metrics::Metrics, upstream::Pools,
-};
+use crate::{app::App, clock::Watchdog, compile::Limits, stack::stack, upstream::Pools};
 
 mod connection;
 mod io;
@@ -18,17 +15,6 @@ pub use connection::HeadLimits;
 pub use io::ClientTimeouts;
 pub use listener::BindError;
 pub use worker::WorkerLimits;
-
-/// What the workers share.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// The current configuration.
-    pub snapshot: Arc<ArcSwap<Snapshot>>,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// What bounds each worker.
-    pub limits: WorkerLimits,
-}
 
 /// Why serving ended, or did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -80,24 +66,21 @@ impl Bound {
         &self.addresses
     }
 
-    /// Serves until `shutdown` turns true and every worker has drained. Blocks the calling thread.
+    /// Serves `app` until `shutdown` turns true and every worker has drained. Blocks the calling thread.
     ///
     /// # Errors
     /// [`ServeError::Worker`] where a thread can't be started, or a worker failed.
-    pub fn serve(
-        self,
-        shared: &Shared,
-        shutdown: &watch::Receiver<bool>,
-    ) -> Result<(), ServeError> {
+    pub fn serve(self, app: &App, shutdown: &watch::Receiver<bool>) -> Result<(), ServeError> {
+        let limits = worker_limits(&app.settings().limits, self.sockets.len());
         let threads: Vec<_> = self
             .sockets
             .into_iter()
             .enumerate()
             .map(|(number, sockets)| {
-                let (shared, shutdown) = (shared.clone(), shutdown.clone());
+                let (app, shutdown) = (app.clone(), shutdown.clone());
                 thread::Builder::new()
                     .name(format!("worker-{number}"))
-                    .spawn(move || work(sockets, shared, shutdown))
+                    .spawn(move || work(sockets, &app, limits, shutdown))
             })
             .collect::<Result<_, _>>()
             .map_err(ServeError::Worker)?;
@@ -111,10 +94,28 @@ impl Bound {
     }
 }
 
+/// The limits of the process, shared out.
+fn worker_limits(limits: &Limits, workers: usize) -> WorkerLimits {
+    WorkerLimits {
+        connections: limits.connections.div_ceil(workers.max(1)),
+        head: HeadLimits {
+            bytes: limits.header_bytes,
+            fields: limits.headers,
+        },
+        client: ClientTimeouts {
+            head: limits.header_timeout,
+            idle: limits.keep_alive,
+            write: limits.write_timeout,
+        },
+        drain: limits.drain,
+    }
+}
+
 /// The life of one worker's thread.
 fn work(
     sockets: Vec<std::net::TcpListener>,
-    shared: Shared,
+    app: &App,
+    limits: WorkerLimits,
     shutdown: watch::Receiver<bool>,
 ) -> stdio::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -124,11 +125,15 @@ fn work(
         let watchdog = Watchdog::new();
         let pools = Pools::new(watchdog.clone());
         let worker = worker::Worker {
-            stack: stack(shared.snapshot, shared.metrics.clone(), pools.clone()),
+            stack: stack(
+                Arc::clone(app.snapshot()),
+                app.metrics().clone(),
+                pools.clone(),
+            ),
             pools,
             watchdog,
-            limits: shared.limits,
-            metrics: shared.metrics,
+            limits,
+            metrics: app.metrics().clone(),
             shutdown,
         };
         worker.run(sockets).await
