@@ -145,7 +145,7 @@ fn leasing() {
 /// Prints the best of several rounds: noise only ever adds.
 fn measure<T>(name: &str, mut work: impl FnMut() -> T) {
     let mut best = f64::INFINITY;
-    let mut calls = 64;
+    let mut calls: u32 = 64;
     for _ in 0..ROUNDS {
         let start = clock::now();
         for _ in 0..calls {
