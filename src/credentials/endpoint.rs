@@ -104,19 +104,7 @@ impl Endpoint {
     /// [`EndpointError`] names the setting.
     pub fn new(settings: &EndpointSettings) -> Result<Self, EndpointError> {
         let url = checked(settings)?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls(settings.ca.as_deref())?)
-            .redirect(Policy::none())
-            .retry(retry::never())
-            .no_proxy()
-            .referer(false)
-            .http1_only()
-            // A call an hour finds a pooled connection closed by the other side: each call has its own.
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("bearerd/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(settings.connect_timeout)
-            .build()
-            .map_err(|error| EndpointError::Tls(error.without_url().to_string()))?;
+        let client = client(settings)?;
         Ok(Self {
             client,
             shown: shown(&url),
@@ -176,10 +164,14 @@ impl Endpoint {
             .headers(headers)
             .body(form.as_str().to_owned());
         let (sent, wall) = (clock::now(), clock::unix_time());
-        let mut response = request.send().await.map_err(unreachable)?;
+        let mut response = request.send().await.map_err(|error| unreachable(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| unreachable(&error))?
+        {
             if body.len() + chunk.len() > LONGEST_ANSWER {
                 return Err(FetchError::malformed("the answer is longer than 1 MiB"));
             }
@@ -211,6 +203,26 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Endpoint").field(&self.shown).finish()
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that makes HTTP clients"
+)]
+fn client(settings: &EndpointSettings) -> Result<Client, EndpointError> {
+    Client::builder()
+        .tls_backend_preconfigured(tls(settings.ca.as_deref())?)
+        .redirect(Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .referer(false)
+        .http1_only()
+        // A call an hour finds a pooled connection closed by the other side: each call has its own.
+        .pool_max_idle_per_host(0)
+        .user_agent(concat!("bearerd/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(settings.connect_timeout)
+        .build()
+        .map_err(|error| EndpointError::Tls(error.without_url().to_string()))
 }
 
 fn checked(settings: &EndpointSettings) -> Result<Url, EndpointError> {
@@ -274,11 +286,11 @@ fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, EndpointError> {
 }
 
 /// What kept an answer away; reqwest's own text is not used, since it may quote what was sent.
-fn unreachable(error: reqwest::Error) -> FetchError {
+fn unreachable(error: &reqwest::Error) -> FetchError {
     if error.is_timeout() {
         return FetchError::transient(FailureKind::Timeout, "no connection in time");
     }
-    let detail = match root(&error) {
+    let detail = match root(error) {
         Root::Tls => "its certificate is not trusted, or TLS is refused",
         Root::Refused => "it refuses connections",
         Root::Other if error.is_connect() => "no connection to it",

@@ -21,8 +21,10 @@ pub struct Credentials(Arc<Registry>);
 #[derive(Debug)]
 struct Registry {
     control: Handle,
-    slots: Mutex<HashMap<(Arc<str>, Fingerprint), Weak<Slot>>>,
+    slots: Mutex<Slots>,
 }
+
+type Slots = HashMap<(Arc<str>, Fingerprint), Weak<Slot>>;
 
 /// How a credential is kept; no part of its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +96,7 @@ impl Credentials {
             .all(|view| !view.prewarm || view.generation > 0)
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<(Arc<str>, Fingerprint), Weak<Slot>>> {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -169,9 +169,9 @@ impl<'de> Visitor<'de> for FieldVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut code = None;
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            match (key.as_ref(), map.next_value()?) {
-                ("code" | "status", Field::Number(number)) => code = Some(number),
-                _ => {}
+            let value = map.next_value()?;
+            if let ("code" | "status", Field::Number(number)) = (key.as_ref(), value) {
+                code = Some(number);
             }
         }
         Ok(Field::Object { code })

@@ -43,7 +43,7 @@ pub fn read(
     }
     let after = retry_after(headers, wall);
     let code = token_json::with_fields(body, |fields| refusal(&fields)).flatten();
-    Err(failure(status, code, after))
+    Err(failure(status, code.as_ref(), after))
 }
 
 fn usable(
@@ -52,7 +52,7 @@ fn usable(
     wall: Duration,
 ) -> Result<TokenResponse, FetchError> {
     if let Some(code) = refusal(&fields) {
-        return Err(failure(status, Some(code), None));
+        return Err(failure(status, Some(&code), None));
     }
     if fields.ambiguous {
         return Err(FetchError::malformed("two different tokens in one answer"));
@@ -208,12 +208,12 @@ fn status_code(number: f64) -> Option<Code> {
     StatusCode::from_u16(whole).ok().map(Code::Status)
 }
 
-fn failure(status: StatusCode, code: Option<Code>, after: Option<Duration>) -> FetchError {
+fn failure(status: StatusCode, code: Option<&Code>, after: Option<Duration>) -> FetchError {
     let answered = format!("answered {}", status.as_u16());
     let (kind, detail) = match code {
-        Some(Code::Known(name, kind)) => (kind, format!("{answered} with error {name}")),
+        Some(Code::Known(name, kind)) => (*kind, format!("{answered} with error {name}")),
         Some(Code::Status(inner)) if status.is_success() => (
-            kind_of(inner),
+            kind_of(*inner),
             format!("{answered} with code {} inside", inner.as_u16()),
         ),
         Some(Code::Other) if status.is_success() => {
