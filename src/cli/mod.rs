@@ -3,24 +3,31 @@
 //! 0 is success, 1 a command that did not succeed, 2 a wrong command line or configuration. Stdout is
 //! data, stderr is talk.
 
+mod check;
 mod demo;
+mod file;
 mod harden;
 mod output;
+mod proxy;
+mod run;
 mod schema;
 mod signals;
+mod token;
 mod watch;
 
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use self::output::Failure;
-
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Schema => schema::run(),
+        Command::Demo(args) => demo::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,8 +45,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve until SIGTERM or SIGINT; SIGHUP or a changed file reloads
+    Run(run::Args),
+    /// Report everything that is wrong with a file, at once
+    Check(check::Args),
+    /// Obtain one credential and describe it
+    Token(token::Args),
     /// Print the JSON Schema of the file, for completion in editors
     Schema,
+    /// Show it at work, with stand-ins for everything else, on this machine
+    Demo(demo::Args),
 }
 
 /// A variable of the program itself; the file's own are read by `config`.

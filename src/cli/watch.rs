@@ -36,6 +36,19 @@ impl Watch {
         }
     }
 
+    /// Follows `files` from now on. One that was followed before keeps what was last seen of it, so that a
+    /// change during a reload is noticed by the next look.
+    pub(super) fn follow(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        let mut before = std::mem::take(&mut self.files);
+        self.files = files
+            .into_iter()
+            .map(|path| {
+                let seen = before.remove(&path).unwrap_or_else(|| Seen::now(&path));
+                (path, seen)
+            })
+            .collect();
+    }
+
     /// Whether a file changed since it was last looked at. Blocks for as long as reading takes.
     pub(super) fn look(&mut self) -> bool {
         self.looks = self.looks.wrapping_add(1);
@@ -159,6 +172,17 @@ mod tests {
         let mut watch = Watch::new([path]);
         let again = folder.write("new.yaml", "a");
         fs::rename(again, folder.0.join("routes.yaml")).expect("renamed");
+        assert!(!watch.look());
+    }
+
+    #[test]
+    fn a_change_during_a_reload_is_noticed_after_it() {
+        let folder = Folder::new("watch-follow");
+        let path = folder.write("routes.yaml", "a");
+        let mut watch = Watch::new([path.clone()]);
+        folder.write("routes.yaml", "bb");
+        watch.follow([path, folder.write("secret", "s")]);
+        assert!(watch.look());
         assert!(!watch.look());
     }
 

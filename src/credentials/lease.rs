@@ -30,6 +30,16 @@ impl Lease {
         self.0.issue.bearer.as_ref()
     }
 
+    /// Every part with its name.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
+        self.0
+            .issue
+            .credential
+            .parts
+            .iter()
+            .map(|(name, secret)| (*name, secret))
+    }
+
     /// A named part: `access_token`, `session_token`...
     pub fn part(&self, name: &str) -> Option<&Secret> {
         self.0.issue.credential.part(name)

@@ -1,6 +1,13 @@
 //! The access log: one event per request when its body has ended. Paths, never queries; names, never credentials.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use http::{Method, StatusCode, Uri};
 use tracing::{Level, enabled, info};
@@ -10,7 +17,12 @@ pub const TARGET: &str = "bearerd::access";
 
 /// Whether anybody reads the access log. Cheap: a layer asks for each request and does nothing when not.
 pub fn access_enabled() -> bool {
-    enabled!(target: TARGET, Level::INFO)
+    WANTED.load(Relaxed) && enabled!(target: TARGET, Level::INFO)
+}
+
+/// Switches the access log off or on again, whatever the filter says: `log: { access: false }`.
+pub fn set_access(wanted: bool) {
+    WANTED.store(wanted, Relaxed);
 }
 
 /// All that is told of one request.
@@ -125,6 +137,8 @@ fn upstream_status(record: &AccessRecord) -> Option<u16> {
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
+
+static WANTED: AtomicBool = AtomicBool::new(true);
 
 #[cfg(test)]
 mod tests {

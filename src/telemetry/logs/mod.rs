@@ -1,18 +1,22 @@
 //! Logging: tracing events as text or JSON on stderr, through a bounded queue that no worker waits for.
 
+mod lines;
 mod panics;
 mod queue;
 
 use std::{
     io::{self, IsTerminal},
-    sync::OnceLock,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tracing::Subscriber;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt};
 
-use self::queue::Queue;
+use self::{lines::Lines, queue::Queue};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +50,16 @@ pub enum LogError {
 /// Writes what is still queued when it is dropped; waits for a reader of stderr a second at most.
 #[derive(Debug)]
 #[must_use = "lines that are queued when the program ends are written by dropping this"]
-pub struct LogGuard(());
+pub struct LogGuard {
+    json: Arc<AtomicBool>,
+}
+
+impl LogGuard {
+    /// Changes how lines look from here on.
+    pub fn set_format(&self, format: Format) {
+        self.json.store(format == Format::Json, Relaxed);
+    }
+}
 
 /// Sends events that pass `filter` to stderr, and panics whether they pass or not.
 ///
@@ -56,11 +69,12 @@ pub fn init(format: Format, filter: &str) -> Result<LogGuard, LogError> {
     let filter = parse(filter)?;
     let colour = io::stderr().is_terminal();
     let queue = Queue::start(io::stderr()).map_err(LogError::Thread)?;
-    let subscriber = subscriber(format, filter, colour, queue.clone());
+    let json = Arc::new(AtomicBool::new(format == Format::Json));
+    let subscriber = subscriber(Arc::clone(&json), filter, colour, queue.clone());
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
     QUEUE.set(queue).map_err(|_| LogError::Twice)?;
     panics::install_hook();
-    Ok(LogGuard(()))
+    Ok(LogGuard { json })
 }
 
 /// How many lines were dropped since the start, because stderr's reader was too slow.
@@ -69,7 +83,7 @@ pub fn dropped_lines() -> u64 {
 }
 
 /// Waits until all that was logged so far is written, or for `patience`.
-fn flush(patience: Duration) {
+pub fn flush(patience: Duration) {
     if let Some(queue) = QUEUE.get() {
         queue.flush(patience);
     }
@@ -89,24 +103,19 @@ fn parse(filter: &str) -> Result<EnvFilter, LogError> {
 }
 
 fn subscriber<W>(
-    format: Format,
+    json: Arc<AtomicBool>,
     filter: EnvFilter,
     colour: bool,
     writer: W,
-) -> Box<dyn Subscriber + Send + Sync>
+) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
-        .with_ansi(colour);
-    let registry = tracing_subscriber::registry().with(filter);
-    match format {
-        Format::Text => Box::new(registry.with(lines)),
-        Format::Json => {
-            Box::new(registry.with(lines.json().flatten_event(true).with_current_span(false)))
-        }
-    }
+        .with_ansi(colour)
+        .event_format(Lines::new(json));
+    tracing_subscriber::registry().with(filter).with(lines)
 }
 
 static QUEUE: OnceLock<Queue> = OnceLock::new();
@@ -116,7 +125,8 @@ static QUEUE: OnceLock<Queue> = OnceLock::new();
 pub(crate) fn capture(format: Format, filter: &str, work: impl FnOnce()) -> String {
     let buffer = tests::Buffer::default();
     let filter = parse(filter).expect("a test's filter is good");
-    let subscriber = subscriber(format, filter, false, buffer.clone());
+    let json = Arc::new(AtomicBool::new(format == Format::Json));
+    let subscriber = subscriber(json, filter, false, buffer.clone());
     tracing::subscriber::with_default(subscriber, work);
     buffer.text()
 }

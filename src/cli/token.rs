@@ -1,0 +1,145 @@
+//! `bearerd token`: obtains one credential, as the proxy would, and describes it.
+
+use std::{fmt::Write, path::PathBuf, time::Duration};
+
+use super::{
+    file, harden,
+    output::{self, Failure},
+    run::init_log,
+    small_runtime,
+};
+use crate::{
+    compile::{self, Context},
+    config::{diagnostic::nearest, interpolate::process_env},
+    credentials::{
+        CredentialError, CredentialErrorKind, CredentialHandle, CredentialView, Credentials, Lease,
+    },
+    telemetry::{logs::Format, metrics::Metrics},
+    upstream::Upstreams,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The credential's name in the file
+    name: String,
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the credential itself, and nothing else on stdout
+    #[arg(long)]
+    show: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let _log = init_log(Format::Text, "off")?;
+    harden::harden();
+    let path = file::find(args.config.as_deref());
+    let runtime =
+        small_runtime().map_err(|error| Failure::failed("no runtime to be had").because(&error))?;
+    let context = Context {
+        env: &process_env,
+        credentials: &Credentials::new(runtime.handle().clone()),
+        upstreams: &Upstreams::default(),
+        metrics: &Metrics::new(),
+        generation: 1,
+        prewarm: false,
+    };
+    let compiled = runtime
+        .block_on(async { compile::load_file(&path, &context) })
+        .map_err(|error| file::refused(&error))?;
+    let handles: Vec<&CredentialHandle> = compiled
+        .snapshot
+        .table
+        .values()
+        .iter()
+        .filter_map(|it| Some(&it.credential.as_ref()?.handle))
+        .collect();
+    let handle = find(&handles, &args.name)?;
+    let lease = runtime
+        .block_on(handle.lease(PATIENCE))
+        .map_err(|error| not_obtained(&error, &handle.view()))?;
+    output::data(if args.show {
+        shown(&lease)
+    } else {
+        described(&handle.view(), &lease)
+    })
+}
+
+fn find<'a>(handles: &[&'a CredentialHandle], name: &str) -> Result<&'a CredentialHandle, Failure> {
+    if let Some(handle) = handles.iter().find(|it| **it.name() == *name) {
+        return Ok(handle);
+    }
+    let failure = Failure::usage(format!("no route uses a credential `{name}`"));
+    Err(match nearest(name, handles.iter().map(|it| &**it.name())) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint("`bearerd check` tells what is in the file"),
+    })
+}
+
+/// Each part by itself on a line; of a single one the bare value, for scripts.
+fn shown(lease: &Lease) -> String {
+    let parts: Vec<_> = lease.parts().collect();
+    match parts.as_slice() {
+        [(_, only)] => format!("{}\n", only.expose()),
+        _ => parts
+            .iter()
+            .map(|(name, part)| format!("{name}={}\n", part.expose()))
+            .collect(),
+    }
+}
+
+fn described(view: &CredentialView, lease: &Lease) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<12}{value}");
+    };
+    row("name", &view.name);
+    row("kind", view.grant);
+    if let Some(endpoint) = &view.endpoint {
+        row("endpoint", endpoint);
+    }
+    if let Some(fetch) = view.last_fetch {
+        row("took", &format!("{} ms", fetch.took.as_millis()));
+    }
+    let life = view
+        .expires_in
+        .map(|it| format!("{} s", it.as_secs_f64().round()));
+    row("expires in", life.as_deref().unwrap_or("never"));
+    if let Some(scope) = &view.scope {
+        row("scope", scope);
+    }
+    for (name, part) in lease.parts() {
+        row(
+            name,
+            &format!(
+                "{} characters, not shown (see --show)",
+                part.expose().chars().count()
+            ),
+        );
+    }
+    if lease.bearer().is_some() {
+        row(
+            "sent as",
+            "Authorization: Bearer ****, unless `inject:` says otherwise",
+        );
+    }
+    text
+}
+
+fn not_obtained(error: &CredentialError, view: &CredentialView) -> Failure {
+    let endpoint = view.endpoint.as_deref().unwrap_or("the token endpoint");
+    let failure = Failure::failed(error.to_string());
+    match error.kind {
+        CredentialErrorKind::Unavailable => failure.hint(format!("is {endpoint} up and reachable from here?")),
+        CredentialErrorKind::Timeout => failure.hint(format!("{endpoint} does not answer; a proxy or firewall between?")),
+        CredentialErrorKind::RateLimited => failure.hint("it asks for fewer calls: wait before the next try"),
+        CredentialErrorKind::Rejected => failure
+            .hint("check client_id, client_secret and scope; some servers want `client_auth: body` or `basic_raw`"),
+        CredentialErrorKind::Malformed => failure.hint(format!("is {endpoint} really the token endpoint?")),
+        CredentialErrorKind::Redirect => failure.hint("redirects are never followed, they would carry the secret: write the final URL"),
+        _ => failure,
+    }
+}
+
+/// Longer than the deadline of any one call.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,491 @@
+//! The program as its users meet it: commands, streams, exit codes, signals.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+const GOOD: &str = r#"
+listen: 127.0.0.1:0
+credentials:
+  billing: { static: { token: { env: BILLING_TOKEN } } }
+routes:
+  - { name: billing, match: /billing/, upstream: "http://UPSTREAM/v2/", credential: billing }
+"#;
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("bearerd-it-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn command(folder: &Folder) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bearerd"));
+    command
+        .current_dir(&folder.0)
+        .env_remove("BEARERD_CONFIG")
+        .env_remove("BEARERD_LOG");
+    command
+        .env("BILLING_TOKEN", "canary/token+1")
+        .stdin(Stdio::null());
+    command
+}
+
+fn bearerd(folder: &Folder, arguments: &[&str]) -> Output {
+    command(folder).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A running `bearerd run --log json`, ended with the test.
+struct Running {
+    child: Child,
+    address: SocketAddr,
+    lines: mpsc::Receiver<String>,
+    log: String,
+}
+
+impl Running {
+    fn start(folder: &Folder, filter: &str) -> Self {
+        let mut command = command(folder);
+        command
+            .args(["run", "--workers", "1", "--log", "json"])
+            .env("BEARERD_LOG", filter);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut running = Self {
+            child,
+            address: ([127, 0, 0, 1], 0).into(),
+            lines,
+            log: String::new(),
+        };
+        let line = running.wait_for("\"message\":\"listening\"");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        running.address = value["address"].as_str().unwrap().parse().unwrap();
+        running
+    }
+
+    /// The next line of the log that has `part`.
+    fn wait_for(&mut self, part: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(20));
+            let line = line.unwrap_or_else(|_| panic!("no {part} in {}", self.log));
+            self.log.push_str(&line);
+            self.log.push('\n');
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = self.send(path);
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn send(&self, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let host = self.address;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        stream
+    }
+
+    /// Waits for its end: exit code and the whole log.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        self.log.extend(self.lines.iter().map(|line| line + "\n"));
+        (status.code(), std::mem::take(&mut self.log))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An upstream that reads heads, tells the test of each, and answers 200 once the test says so.
+struct Upstream {
+    address: SocketAddr,
+    heads: mpsc::Receiver<String>,
+    go: mpsc::Sender<()>,
+}
+
+impl Upstream {
+    fn start() -> Self {
+        Self::answering("hello")
+    }
+
+    fn answering(body: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, heads) = mpsc::channel();
+        let (go, gone) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut stream = BufReader::new(stream);
+                let head: Vec<String> = (&mut stream)
+                    .lines()
+                    .map_while(Result::ok)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                let _ = sender.send(head.join("\n"));
+                if gone.recv().is_err() {
+                    return;
+                }
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = stream.get_mut().write_all(answer.as_bytes());
+            }
+        });
+        Self { address, heads, go }
+    }
+}
+
+fn configured(name: &str, upstream: SocketAddr) -> Folder {
+    let folder = Folder::new(name);
+    folder.write(
+        "routes.yaml",
+        &GOOD.replace("UPSTREAM", &upstream.to_string()),
+    );
+    folder
+}
+
+fn nowhere() -> SocketAddr {
+    ([127, 0, 0, 1], 9).into()
+}
+
+#[test]
+fn check_of_a_good_file_is_0_with_a_line_on_stdout() {
+    let folder = configured("check-good", nowhere());
+    let output = bearerd(&folder, &["check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(
+        text(&output.stdout),
+        "routes.yaml is good: 1 route, no warnings\n"
+    );
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn check_of_a_bad_file_is_2_with_every_error_on_stderr() {
+    let folder = Folder::new("check-bad");
+    let bad = "listen: 127.0.0.1:0\nrouts: 1\nroutes:\n  - match: /x/\n    upstream: ftp://x/\n";
+    folder.write("other.yaml", bad);
+    let output = bearerd(&folder, &["check", "other.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("other.yaml:2:1") && said.contains("did you mean `routes`?"),
+        "{said}"
+    );
+    assert!(said.contains("other.yaml:5:15"), "{said}");
+    assert!(said.ends_with("error: other.yaml has 2 errors\n"), "{said}");
+}
+
+#[test]
+fn the_variable_names_the_file_and_an_argument_wins() {
+    let folder = configured("config-variable", nowhere());
+    fs::rename(folder.0.join("routes.yaml"), folder.0.join("mine.yaml")).unwrap();
+    let output = command(&folder)
+        .arg("check")
+        .env("BEARERD_CONFIG", "mine.yaml")
+        .output()
+        .unwrap();
+    assert!(text(&output.stdout).starts_with("mine.yaml is good"));
+    let output = command(&folder)
+        .args(["check", "absent.yaml"])
+        .env("BEARERD_CONFIG", "mine.yaml")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("absent.yaml can't be read"));
+}
+
+#[test]
+fn a_wrong_command_line_or_filter_is_2() {
+    let folder = configured("usage", nowhere());
+    assert_eq!(bearerd(&folder, &["serve"]).status.code(), Some(2));
+    assert_eq!(
+        bearerd(&folder, &["run", "--workers", "0"]).status.code(),
+        Some(2)
+    );
+    let output = command(&folder)
+        .arg("run")
+        .env("BEARERD_LOG", "bearerd=verbose")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("bearerd=verbose"));
+}
+
+#[test]
+fn a_port_in_use_is_1_and_names_the_address() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = configured("port", nowhere());
+    let file = fs::read_to_string(folder.0.join("routes.yaml")).unwrap();
+    folder.write("routes.yaml", &file.replace("127.0.0.1:0", &address));
+    let output = bearerd(&folder, &["run"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&format!("can't listen on {address}")),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_schema_is_json_on_stdout() {
+    let output = bearerd(&Folder::new("schema"), &["schema"]);
+    assert_eq!(output.status.code(), Some(0));
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(schema["properties"]["routes"].is_object() || schema["$ref"].is_string());
+}
+
+#[test]
+fn token_describes_and_shows_only_when_asked() {
+    let folder = configured("token", nowhere());
+    let output = bearerd(&folder, &["token", "billing"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("static") && said.contains("14 characters"),
+        "{said}"
+    );
+    assert!(!said.contains("canary"), "{said}");
+    let output = bearerd(&folder, &["token", "billing", "--show"]);
+    assert_eq!(text(&output.stdout), "canary/token+1\n");
+}
+
+#[test]
+fn an_unknown_credential_is_2_with_a_suggestion() {
+    let output = bearerd(
+        &configured("token-unknown", nowhere()),
+        &["token", "biling"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("did you mean `billing`?"));
+}
+
+#[test]
+fn an_unreachable_token_endpoint_is_1() {
+    let folder = Folder::new("token-unreachable");
+    let file = r#"
+listen: 127.0.0.1:0
+credentials:
+  api:
+    client_credentials:
+      token_url: http://127.0.0.1:9/token?canary-query
+      client_id: me
+      client_secret: { env: BILLING_TOKEN }
+routes: [{ match: /, upstream: "http://127.0.0.1:9/", credential: api }]
+"#;
+    folder.write("routes.yaml", file);
+    let output = bearerd(&folder, &["token", "api"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("http://127.0.0.1:9/token") && said.contains("hint: "),
+        "{said}"
+    );
+    assert!(!said.contains("canary"), "{said}");
+}
+
+#[test]
+fn the_tour_arrives_authenticated() {
+    let output = bearerd(&Folder::new("demo"), &["demo", "--once"]);
+    let said = text(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{said}{}",
+        text(&output.stderr)
+    );
+    assert!(said.contains("1 for 20 requests"), "{said}");
+    assert!(
+        said.contains("Every request arrived authenticated."),
+        "{said}"
+    );
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight() {
+    let upstream = Upstream::start();
+    let folder = configured("drain", upstream.address);
+    let mut running = Running::start(&folder, "info");
+    let mut client = running.send("/billing/slow");
+    upstream
+        .heads
+        .recv_timeout(Duration::from_secs(20))
+        .unwrap();
+    running.signal(rustix::process::Signal::TERM);
+    running.wait_for("draining");
+    upstream.go.send(()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"),
+        "{answer}"
+    );
+    assert_eq!(running.ended().0, Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let upstream = Upstream::start();
+    let folder = configured("second-signal", upstream.address);
+    let mut running = Running::start(&folder, "info");
+    let _client = running.send("/billing/stuck");
+    upstream
+        .heads
+        .recv_timeout(Duration::from_secs(20))
+        .unwrap();
+    running.signal(rustix::process::Signal::INT);
+    running.wait_for("draining");
+    running.signal(rustix::process::Signal::INT);
+    let (code, log) = running.ended();
+    assert_eq!(code, Some(1));
+    assert!(log.contains("ended at once"), "{log}");
+}
+
+#[test]
+fn a_changed_file_is_taken_and_a_bad_one_is_not() {
+    let folder = configured("reload", nowhere());
+    let mut running = Running::start(&folder, "info");
+    assert!(running.get("/other/x").starts_with("HTTP/1.1 404 "));
+    let file = fs::read_to_string(folder.0.join("routes.yaml")).unwrap();
+    folder.write("routes.yaml", &file.replace("match:", "mach:"));
+    let refused = running.wait_for("configuration refused");
+    assert!(refused.contains("did you mean `match`?"), "{refused}");
+    assert!(
+        running.get("/billing/x").starts_with("HTTP/1.1 502 "),
+        "the old one stays"
+    );
+    folder.write("routes.yaml", &file.replace("/billing/", "/other/"));
+    running.wait_for("configuration reloaded");
+    assert!(running.get("/other/x").starts_with("HTTP/1.1 502 "));
+    running.signal(rustix::process::Signal::HUP);
+    running.wait_for("asked to");
+}
+
+#[test]
+fn nothing_in_the_log_tells_a_secret_not_even_at_trace() {
+    let upstream = Upstream::start();
+    let issuer = Upstream::answering(r#"{"access_token":"canary/token+2","expires_in":60}"#);
+    let folder = Folder::new("canary");
+    let file = r#"
+listen: 127.0.0.1:0
+credentials:
+  api:
+    client_credentials:
+      token_url: http://ISSUER/token
+      client_id: me
+      client_secret: { env: BILLING_TOKEN }
+routes: [{ match: /, upstream: "http://UPSTREAM/", credential: api }]
+"#;
+    let file = file.replace("UPSTREAM", &upstream.address.to_string());
+    folder.write(
+        "routes.yaml",
+        &file.replace("ISSUER", &issuer.address.to_string()),
+    );
+    let mut running = Running::start(&folder, "trace");
+    upstream.go.send(()).unwrap();
+    issuer.go.send(()).unwrap();
+    let answer = running.get("/invoices?api_key=canary-query");
+    assert!(answer.ends_with("hello"), "{answer}");
+    let head = upstream
+        .heads
+        .recv_timeout(Duration::from_secs(20))
+        .unwrap();
+    assert!(
+        head.to_lowercase()
+            .contains("authorization: bearer canary/token+2"),
+        "{head}"
+    );
+    running.wait_for("bearerd::access");
+    running.signal(rustix::process::Signal::TERM);
+    let (_, log) = running.ended();
+    assert!(
+        log.contains("hyper_util") && log.contains("TRACE"),
+        "the libraries' own lines are in the log:\n{log}"
+    );
+    let secrets = [
+        "canary",
+        // In base64: both tokens, and id and secret.
+        "Y2FuYXJ5L3Rva2VuKz",
+        "bWU6Y2FuYXJ5",
+        // In hex.
+        "63616e6172792f746f6b656e",
+    ];
+    for secret in secrets {
+        assert!(!log.contains(secret), "{secret} in\n{log}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn no_core_can_hold_a_secret() {
+    let folder = configured("core", nowhere());
+    let running = Running::start(&folder, "info");
+    let limits = Path::new("/proc")
+        .join(running.child.id().to_string())
+        .join("limits");
+    // A process that is not dumpable hides its files from others than root; then there is nothing to read.
+    if let Ok(limits) = fs::read_to_string(limits) {
+        let core = limits
+            .lines()
+            .find(|line| line.starts_with("Max core file size"))
+            .unwrap();
+        assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    }
+}
