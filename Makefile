@@ -6,6 +6,8 @@ INTEROP := target/interop
 TOOLS := $(INTEROP)/venv/bin
 
 .PHONY: help demo test lint unit interop bench
+# One build at a time, in the order given.
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help: ## list these tasks
