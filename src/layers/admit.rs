@@ -15,7 +15,11 @@ use http::{
 };
 use tower::{Layer, Service};
 
-use super::{Connection, Error, Failure, Inbound, Reply, early::Early};
+use super::{
+    Connection, Error, Failure, Inbound, Reply,
+    early::Early,
+    fields::{self, Fields},
+};
 use crate::{
     body::RequestBody,
     clock::Instant,
@@ -76,6 +80,8 @@ pub struct Head {
     pub version: Version,
     /// All fields, still as the client sent them.
     pub headers: HeaderMap,
+    /// Which of the fields that matter are there.
+    pub fields: Fields,
 }
 
 impl Admitted {
@@ -128,18 +134,20 @@ fn admit(inbound: Inbound, snapshot: Arc<Snapshot>) -> Result<Admitted, Error> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Error::MethodRefused);
     }
-    check_framing(&parts.headers)?;
+    let fields = Fields::of(&parts.headers);
+    check_framing(&parts.headers, fields)?;
     let authority = authority(&parts.uri, &parts.headers, parts.version, &connection)?;
     let target = check_target(parts.uri)?;
     check_host(authority.as_ref(), &connection, &snapshot)?;
-    check_browser(&parts.headers, authority.as_ref())?;
-    check_loop(&parts.headers)?;
+    check_browser(&parts.headers, fields, authority.as_ref())?;
+    check_loop(&parts.headers, fields)?;
     let head = Head {
         method: parts.method,
         authority,
         target,
         version: parts.version,
         headers: parts.headers,
+        fields,
     };
     Ok(Admitted {
         head,
@@ -151,7 +159,10 @@ fn admit(inbound: Inbound, snapshot: Arc<Snapshot>) -> Result<Admitted, Error> {
 }
 
 /// hyper has framed the message; what it leaves in the fields must not be read otherwise by the upstream.
-fn check_framing(headers: &HeaderMap) -> Result<(), Error> {
+fn check_framing(headers: &HeaderMap, fields: Fields) -> Result<(), Error> {
+    if !fields.any(fields::TRANSFER_ENCODING | fields::UNDERSCORE) {
+        return Ok(());
+    }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next()
         && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some())
@@ -263,7 +274,14 @@ fn check_host(
 }
 
 /// Browsers say where a request comes from; programs don't. Another site's is refused.
-fn check_browser(headers: &HeaderMap, authority: Option<&Authority<'_>>) -> Result<(), Error> {
+fn check_browser(
+    headers: &HeaderMap,
+    fields: Fields,
+    authority: Option<&Authority<'_>>,
+) -> Result<(), Error> {
+    if !fields.any(fields::SEC_FETCH_SITE | fields::ORIGIN) {
+        return Ok(());
+    }
     for site in headers.get_all("sec-fetch-site") {
         if site != "same-origin" && site != "none" {
             return Err(Error::OriginRefused);
@@ -296,7 +314,10 @@ fn is_own_origin(origin: &HeaderValue, authority: Option<&Authority<'_>>) -> boo
     }
 }
 
-fn check_loop(headers: &HeaderMap) -> Result<(), Error> {
+fn check_loop(headers: &HeaderMap, fields: Fields) -> Result<(), Error> {
+    if !fields.any(fields::VIA) {
+        return Ok(());
+    }
     let me = pseudonym().as_bytes();
     for via in headers.get_all(header::VIA) {
         if via.as_bytes().windows(me.len()).any(|window| window == me) {

@@ -2,11 +2,17 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::fields::{self, Fields};
+
 /// Takes out the connection's own fields and those that `Connection` names.
 ///
 /// Framing and Host are ours: naming them in `Connection` removes nothing. `TE: trailers` and the
 /// announcement of trailers are kept, since trailers are passed on.
-pub(super) fn strip(headers: &mut HeaderMap) {
+pub(super) fn strip(headers: &mut HeaderMap, fields: Fields) {
+    let any = fields::HOP_BY_HOP | fields::CONNECTION | fields::TE | fields::TRANSFER_ENCODING;
+    if !fields.any(any) {
+        return;
+    }
     let trailers = headers.get(header::TE).is_some_and(|te| te == "trailers");
     if headers.contains_key(header::CONNECTION) {
         for name in named_in_connection(headers) {
@@ -58,6 +64,10 @@ const KEPT: [HeaderName; 5] = [
 mod tests {
     use super::*;
 
+    fn strip_all(headers: &mut HeaderMap) {
+        strip(headers, Fields::of(headers));
+    }
+
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines
             .iter()
@@ -77,7 +87,7 @@ mod tests {
             ("x-secret", "1"),
             ("x-kept", "2"),
         ]);
-        strip(&mut it);
+        strip_all(&mut it);
         assert_eq!(it, headers(&[("x-kept", "2")]));
     }
 
@@ -88,17 +98,17 @@ mod tests {
             ("host", "a"),
             ("content-length", "3"),
         ]);
-        strip(&mut it);
+        strip_all(&mut it);
         assert_eq!(it, headers(&[("host", "a"), ("content-length", "3")]));
     }
 
     #[test]
     fn only_trailers_survive_in_te() {
         let mut it = headers(&[("te", "trailers"), ("upgrade", "h2c"), ("keep-alive", "5")]);
-        strip(&mut it);
+        strip_all(&mut it);
         assert_eq!(it, headers(&[("te", "trailers")]));
         let mut it = headers(&[("te", "gzip")]);
-        strip(&mut it);
+        strip_all(&mut it);
         assert!(it.is_empty());
     }
 }

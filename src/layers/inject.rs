@@ -12,17 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Request, Uri, Version,
-    header::{self, Entry},
-    uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderValue, Request, Uri, Version, header, uri::PathAndQuery};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::{
     Connection, Credentialed, Error, Failure, Head, Outcome, Reply,
     admit::pseudonym,
+    fields::{self, Fields},
     hop_by_hop,
     response_head::{self, Origin},
 };
@@ -144,9 +141,8 @@ pub fn preview(
 fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
     let put = put(&request)?;
     let (mut head, body, connection, route, prefix) = request.into_parts();
-    let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
     let target = rewrite(&mut head, &route, prefix, &connection, &put)?;
-    frame(&mut head.headers, &body, chunked);
+    frame(&mut head.headers, head.fields, &body);
 
     let mut request = Request::new(OutgoingBody::new(body));
     *request.method_mut() = head.method;
@@ -170,7 +166,7 @@ fn rewrite(
 ) -> Result<PathAndQuery, Error> {
     let target = target(head, route, prefix, put)?;
     let headers = &mut head.headers;
-    hop_by_hop::strip(headers);
+    hop_by_hop::strip(headers, head.fields);
     let kept = strip(headers, route);
     tell_of_client(headers, route, connection, head.authority.as_ref());
     put_in(headers, put, kept);
@@ -229,23 +225,23 @@ fn target(head: &Head, route: &Route, prefix: usize, put: &Put) -> Result<PathAn
 }
 
 /// Says again how the body is framed: hyper wrote down what it took, and the connection's fields are gone.
-fn frame(headers: &mut HeaderMap, body: &RequestBody, chunked: bool) {
-    if chunked && !body.is_empty() && !headers.contains_key(header::CONTENT_LENGTH) {
+fn frame(headers: &mut HeaderMap, fields: Fields, body: &RequestBody) {
+    let chunked = fields.any(fields::TRANSFER_ENCODING) && !fields.any(fields::CONTENT_LENGTH);
+    if chunked && !body.is_empty() {
         // Without it the body of a GET would be dropped.
         headers.insert(
             header::TRANSFER_ENCODING,
             HeaderValue::from_static("chunked"),
         );
     }
-    if let Entry::Occupied(expect) = headers.entry(header::EXPECT)
-        && (body.is_empty()
-            || !expect
-                .get()
-                .as_bytes()
-                .eq_ignore_ascii_case(b"100-continue"))
-    {
-        expect.remove();
+    if fields.any(fields::EXPECT) && (body.is_empty() || !expects_continue(headers)) {
+        headers.remove(header::EXPECT);
     }
+}
+
+fn expects_continue(headers: &HeaderMap) -> bool {
+    let mut expected = headers.get_all(header::EXPECT).iter();
+    expected.all(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Takes out what the client may not send. Returns whether it keeps its own credential header.

@@ -6,6 +6,7 @@ mod attach_credential;
 mod authenticate;
 mod early;
 mod error;
+mod fields;
 mod forward;
 mod hop_by_hop;
 mod inbound;

@@ -1,12 +1,11 @@
 //! What a response's head loses or changes on its way back.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{self, Entry},
-    uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, header, uri::PathAndQuery};
 
-use super::hop_by_hop;
+use super::{
+    fields::{self, Fields},
+    hop_by_hop,
+};
 use crate::{
     routes::{Cookies, Route, host::Authority},
     upstream::Scheme,
@@ -25,61 +24,79 @@ pub(super) struct Origin {
 
 /// Makes the upstream's head ours.
 pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
-    hop_by_hop::strip(headers);
-    for name in LOCATIONS {
-        if let Entry::Occupied(mut location) = headers.entry(name)
-            && let Some(ours) = location
-                .get()
-                .to_str()
-                .ok()
-                .and_then(|it| map(it, route, origin))
-        {
-            location.insert(ours);
-        }
+    let fields = Fields::of(headers);
+    hop_by_hop::strip(headers, fields);
+    if fields.any(fields::LOCATION) {
+        rewrite_locations(headers, route, origin);
     }
-    if headers.contains_key(header::LINK) {
+    if fields.any(fields::LINK) {
         rewrite_links(headers, route, origin);
     }
     if route.credential.is_some() {
-        protect(headers);
+        protect(headers, fields);
     }
-    match route.cookies {
-        Cookies::Drop => {
-            headers.remove(header::SET_COOKIE);
+    if fields.any(fields::SET_COOKIE) {
+        match route.cookies {
+            Cookies::Drop => drop(headers.remove(header::SET_COOKIE)),
+            Cookies::Pass => rewrite_cookies(headers, route, origin),
         }
-        Cookies::Pass => rewrite_cookies(headers, route, origin),
+    }
+}
+
+fn rewrite_locations(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
+    for name in LOCATIONS {
+        let ours = headers
+            .get(&name)
+            .and_then(|it| map(it.to_str().ok()?, route, origin));
+        if let Some(ours) = ours {
+            headers.insert(name, ours);
+        }
     }
 }
 
 /// Nothing that a credential brought may be kept by a shared cache, or speak for the upstream's origin.
-fn protect(headers: &mut HeaderMap) {
-    for name in UPSTREAM_ONLY {
-        headers.remove(name);
+fn protect(headers: &mut HeaderMap, fields: Fields) {
+    if fields.any(fields::UPSTREAM_ONLY) {
+        for name in UPSTREAM_ONLY {
+            headers.remove(name);
+        }
+        let foreign = |name: &&HeaderName| name.as_str().starts_with("access-control-");
+        let foreign: Vec<_> = headers.keys().filter(foreign).cloned().collect();
+        for name in foreign {
+            headers.remove(name);
+        }
     }
-    let foreign: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("access-control-"))
-        .cloned()
-        .collect();
-    for name in foreign {
-        headers.remove(name);
-    }
-    if !is_private(headers) {
-        // RFC 9111, 3.5: our inbound request had no Authorization that would keep shared caches off.
-        headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
-    }
+    let private = if fields.any(fields::CACHE_CONTROL) {
+        made_private(headers)
+    } else {
+        HeaderValue::from_static("private")
+    };
+    headers.insert(header::CACHE_CONTROL, private);
 }
 
-fn is_private(headers: &HeaderMap) -> bool {
-    headers
+/// RFC 9111, 3.5: the request that came to us had no Authorization that would keep shared caches off.
+fn made_private(headers: &HeaderMap) -> HeaderValue {
+    let mut directives: Vec<&str> = headers
         .get_all(header::CACHE_CONTROL)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|it| {
-            let it = it.trim();
-            it.eq_ignore_ascii_case("private") || it.eq_ignore_ascii_case("no-store")
-        })
+        .map(str::trim)
+        .filter(|it| !it.is_empty() && !is_for_shared_caches(it))
+        .collect();
+    let is = |name: &str| directives.iter().any(|it| it.eq_ignore_ascii_case(name));
+    if !is("private") && !is("no-store") {
+        directives.push("private");
+    }
+    HeaderValue::try_from(directives.join(", "))
+        .unwrap_or_else(|_| HeaderValue::from_static("private"))
+}
+
+fn is_for_shared_caches(directive: &str) -> bool {
+    let name = directive.split('=').next().unwrap_or_default();
+    ["public", "s-maxage", "proxy-revalidate"]
+        .iter()
+        .any(|it| name.eq_ignore_ascii_case(it))
 }
 
 /// The upstream's URL as the client can use it; `None` where it does not point into the route.
@@ -155,9 +172,6 @@ fn map_link(text: &str, route: &Route, origin: &Origin) -> Option<HeaderValue> {
 
 /// Domain goes (the cookie is then ours alone), Path is put below the route's prefix.
 fn rewrite_cookies(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
-    if !headers.contains_key(header::SET_COOKIE) {
-        return;
-    }
     let cookies: Vec<_> = headers
         .get_all(header::SET_COOKIE)
         .iter()
