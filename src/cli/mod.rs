@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod file;
 mod harden;
 mod output;
@@ -25,6 +26,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Schema => schema::run(),
         Command::Demo(args) => demo::run(&args),
@@ -49,6 +51,8 @@ enum Command {
     Run(run::Args),
     /// Report everything that is wrong with a file, at once
     Check(check::Args),
+    /// Say which route a request takes and why, and what would be sent; offline
+    Explain(explain::Args),
     /// Obtain one credential and describe it
     Token(token::Args),
     /// Print the JSON Schema of the file, for completion in editors

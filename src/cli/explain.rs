@@ -1,0 +1,184 @@
+//! `bearerd explain METHOD URL`: which route a request takes and why, and what would be sent. Offline: no
+//! token call, and no secret is read or shown.
+
+mod tell;
+
+use std::{fmt, path::PathBuf};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::PathAndQuery};
+
+use super::{
+    file,
+    output::{self, Failure},
+    small_runtime,
+};
+use crate::{
+    compile::{self, Context},
+    config::interpolate::process_env,
+    credentials::Credentials,
+    layers::{Error, Head},
+    routes::{Snapshot, host::Authority, target},
+    telemetry::metrics::Metrics,
+    upstream::Upstreams,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The file that has the routes
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    request: Request,
+}
+
+/// A request to explain, as the command line gives it.
+#[derive(Debug, clap::Args)]
+struct Request {
+    /// Method, such as GET
+    method: String,
+    /// What the client asks for, such as http://127.0.0.1:8080/billing/invoices?id=7, or its path alone
+    url: String,
+    /// A header that the client sends; can be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+}
+
+/// Exit code 1 where the proxy itself would answer.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let path = file::find(args.config.as_deref());
+    let runtime =
+        small_runtime().map_err(|error| Failure::failed("there is no runtime").because(&error))?;
+    let context = Context {
+        env: &process_env,
+        credentials: &Credentials::new(runtime.handle().clone()),
+        upstreams: &Upstreams::default(),
+        metrics: &Metrics::new(),
+        generation: 1,
+        prewarm: false,
+    };
+    let compiled = compile::load_file_without_secrets(&path, &context)
+        .map_err(|error| file::refused(&error))?;
+    let explanation = explain(&compiled.snapshot, &args.request)?;
+    output::data(&explanation)?;
+    if explanation.forwarded {
+        Ok(())
+    } else {
+        Err(Failure::failed("this request would not be sent on"))
+    }
+}
+
+/// What becomes of a request, in words.
+#[derive(Debug)]
+struct Explanation {
+    text: String,
+    /// Whether it would be sent on; else the proxy answers it.
+    forwarded: bool,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Explains what `snapshot` makes of a request.
+///
+/// # Errors
+/// [`Failure`] where the command line describes no request.
+fn explain(snapshot: &Snapshot, request: &Request) -> Result<Explanation, Failure> {
+    let head = match head(request)? {
+        Ok(head) => head,
+        Err(refused) => {
+            let mut text = format!("{} {}\n", request.method, request.url);
+            tell::answer(&mut text, &refused);
+            return Ok(Explanation {
+                text,
+                forwarded: false,
+            });
+        }
+    };
+    let mut text = format!("{} {}\n", head.method, request.url);
+    let answer = tell::request(&mut text, snapshot, head).err();
+    if let Some(error) = &answer {
+        tell::answer(&mut text, error);
+    }
+    Ok(Explanation {
+        text,
+        forwarded: answer.is_none(),
+    })
+}
+
+/// The head of the request, or why the proxy refuses it before it looks for a route.
+fn head(request: &Request) -> Result<Result<Head, Error>, Failure> {
+    let method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|_| Failure::usage(format!("`{}` is not a method", request.method)))?;
+    let mut headers = HeaderMap::new();
+    for line in &request.headers {
+        let (name, value) = header_of(line)
+            .ok_or_else(|| Failure::usage("a header is not in the form `Name: value`"))?;
+        headers.append(name, value);
+    }
+    let url = &request.url;
+    let bare = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    let (authority, target) = match bare {
+        None if url.starts_with('/') => ("", url.as_str()),
+        None => {
+            return Err(Failure::usage(format!(
+                "`{url}` is neither a URL nor a path"
+            )));
+        }
+        Some(bare) => bare.split_at(bare.find(['/', '?', '#']).unwrap_or(bare.len())),
+    };
+    let target = if target.starts_with('/') {
+        target.to_owned()
+    } else {
+        format!("/{target}")
+    };
+    if !authority.is_empty() && !headers.contains_key(header::HOST) {
+        let host = HeaderValue::from_str(authority);
+        headers.insert(
+            header::HOST,
+            host.map_err(|_| Failure::usage("the URL's host is not a host name"))?,
+        );
+    }
+    let authority = match headers
+        .get(header::HOST)
+        .map(|host| Authority::parse(host.as_bytes()))
+    {
+        None => None,
+        Some(Ok(authority)) => Some(authority.into_owned()),
+        Some(Err(_)) => {
+            let why = "the Host is not a host name with an optional port";
+            return Ok(Err(Error::RequestInvalid(why)));
+        }
+    };
+    if matches!(method, Method::CONNECT | Method::TRACE) {
+        return Ok(Err(Error::MethodRefused));
+    }
+    if let Err(refused) = target::check(&target) {
+        return Ok(Err(Error::PathRefused(refused.to_string())));
+    }
+    let target = PathAndQuery::try_from(target).map_err(|_| {
+        Failure::usage(format!(
+            "`{url}` has characters that must be percent-encoded"
+        ))
+    })?;
+    Ok(Ok(Head {
+        method,
+        authority,
+        target,
+        version: Version::HTTP_11,
+        headers,
+    }))
+}
+
+fn header_of(line: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = line.split_once(':')?;
+    let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
+    Some((name, HeaderValue::from_str(value.trim()).ok()?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! Says in lines what happens to a request, from its route to the bytes on the wire.
+
+use std::{
+    fmt::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use http::{HeaderName, HeaderValue, header};
+
+use crate::{
+    callers::Caller,
+    injectors::{Injector, Place, Rendered},
+    layers::{self, Connection, Error, Head},
+    percent,
+    routes::{
+        Allow, OnFailure, Route, Snapshot,
+        host::Authority,
+        pattern::Matcher,
+        table::{Found, RequestView},
+        trace::{self, Verdict},
+    },
+    upstream::Scheme,
+};
+
+/// Writes what happens, stage by stage, up to the error that ends it.
+pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Result<(), Error> {
+    let caller = snapshot.callers.authenticate(&head.headers);
+    let view = RequestView {
+        host: head.authority.as_ref().map(Authority::host),
+        path: head.target.path(),
+        query: head.target.query(),
+        method: &head.method,
+        headers: &head.headers,
+    };
+    routes(text, snapshot, &view);
+    let (route, prefix) = match snapshot.table.find(&view) {
+        Found::Match {
+            value, prefix_len, ..
+        } => (Arc::clone(value), prefix_len),
+        Found::NotFound => return Err(Error::RouteNotFound),
+        Found::Refused(refused) => return Err(Error::PathRefused(refused.to_string())),
+    };
+    match &caller {
+        Ok(Caller::Anonymous) => {}
+        Ok(Caller::Named(name)) => line(text, "caller", name),
+        // Not an answer: keys that the file does not hold are not read here.
+        Err(_) => line(
+            text,
+            "caller",
+            "none whose key is known here; a running proxy answers 401 without one",
+        ),
+    }
+    if let Ok(caller) = &caller
+        && !route.allow.permits(caller)
+    {
+        return Err(Error::CallerDenied);
+    }
+    if let Allow::Only(names) = &route.allow {
+        line(text, "allows", listed(names));
+    }
+    credential(text, &route);
+    sent(text, &route, prefix, head)
+}
+
+fn routes(text: &mut String, snapshot: &Snapshot, view: &RequestView<'_>) {
+    let known = snapshot.table.values();
+    let matchers = snapshot.table.matchers();
+    let label = |index: usize| {
+        let Route { name, line, .. } = &*known[index];
+        format!("{name} (line {line}: {})", place(&matchers[index]))
+    };
+    let mut elsewhere = 0;
+    for considered in snapshot.table.trace(view) {
+        let index = considered.index;
+        let why = match considered.verdict {
+            Verdict::Chosen => {
+                line(text, "route", label(index));
+                continue;
+            }
+            Verdict::Path if is_below(&matchers[index], view) => {
+                "it is for what is below, write the path with its last `/`".to_owned()
+            }
+            Verdict::Host | Verdict::Path => {
+                elsewhere += 1;
+                continue;
+            }
+            Verdict::Method => format!("it is for {}", listed(&matchers[index].methods)),
+            Verdict::Header(name) => format!("header `{name}` is not there or not as it asks"),
+            Verdict::Query(name) => {
+                format!("query parameter `{name}` is not there or not as it asks")
+            }
+            Verdict::ShadowedBy(first) => {
+                let reason = trace::reason(&matchers[first], &matchers[index]);
+                line(
+                    text,
+                    "shadowed",
+                    format!("{} by {}: {reason}", label(index), known[first].name),
+                );
+                continue;
+            }
+        };
+        line(text, "not taken", format!("{}: {why}", label(index)));
+    }
+    if elsewhere > 0 {
+        line(
+            text,
+            "others",
+            format!("{elsewhere} for other hosts or paths"),
+        );
+    }
+}
+
+fn is_below(matcher: &Matcher, view: &RequestView<'_>) -> bool {
+    matcher.host.matches(view.host) && matcher.path.to_string().strip_suffix('/') == Some(view.path)
+}
+
+fn place(matcher: &Matcher) -> String {
+    match matcher.host.to_string().as_str() {
+        "*" => matcher.path.to_string(),
+        host => format!("{host}{}", matcher.path),
+    }
+}
+
+fn credential(text: &mut String, route: &Route) {
+    let Some(used) = &route.credential else {
+        line(text, "credential", "none");
+        return;
+    };
+    let injectors = used.injection.injectors();
+    let places: Vec<_> = injectors
+        .iter()
+        .map(|injector| injector.place().to_string())
+        .collect();
+    line(
+        text,
+        "credential",
+        format!("{} in {}", used.handle.name(), places.join(", ")),
+    );
+    if !used.overwrite {
+        line(text, "", "a client's own header is kept instead");
+    }
+    if used.on_failure == OnFailure::Pass {
+        line(text, "", "sent without, where there is none to be had");
+    }
+}
+
+fn sent(text: &mut String, route: &Route, prefix: usize, head: Head) -> Result<(), Error> {
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let connection = Connection {
+        peer: nowhere,
+        local: nowhere,
+    };
+    let came = head.headers.clone();
+    let out = layers::preview(head, route, prefix, &connection, stand_in(route))?;
+    let scheme = match route.upstream.config().scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    let authority = shown(route.upstream.authority());
+    line(
+        text,
+        "sends",
+        format!("{} {scheme}://{authority}{}", out.method, out.target),
+    );
+    let mut names: Vec<&HeaderName> = out.headers.keys().collect();
+    names.sort_by_key(|name| name.as_str());
+    for name in names {
+        for value in out.headers.get_all(name) {
+            let held = [
+                header::AUTHORIZATION,
+                header::COOKIE,
+                header::PROXY_AUTHORIZATION,
+            ]
+            .contains(name);
+            let value = if held && !value.is_sensitive() {
+                MASK.to_owned()
+            } else {
+                shown(value)
+            };
+            line(text, "", format!("{name}: {value}"));
+        }
+    }
+    let removed: Vec<_> = came
+        .keys()
+        .filter(|name| !out.headers.contains_key(*name))
+        .collect();
+    if !removed.is_empty() {
+        line(text, "takes out", listed(&removed));
+    }
+    Ok(())
+}
+
+/// What the credential would put in, without its values: not even a template's own words, which may be secret.
+fn stand_in(route: &Route) -> Option<Arc<Rendered>> {
+    let credential = route.credential.as_ref()?;
+    let mut rendered = Rendered {
+        headers: Vec::new(),
+        query: String::new(),
+        cookies: String::new(),
+    };
+    let join = |into: &mut String, name: &str, separator: &str| {
+        if !into.is_empty() {
+            into.push_str(separator);
+        }
+        percent::encode(name, into);
+        into.push('=');
+        into.push_str(MASK);
+    };
+    for injector in credential.injection.injectors() {
+        match injector.place() {
+            Place::Header(name) => {
+                let mut value = HeaderValue::from_static(masked(injector));
+                value.set_sensitive(true);
+                rendered.headers.push((name.clone(), value));
+            }
+            Place::Query(name) => join(&mut rendered.query, name, "&"),
+            Place::Cookie(name) => join(&mut rendered.cookies, name, "; "),
+        }
+    }
+    Some(Arc::new(rendered))
+}
+
+fn masked(injector: &Injector) -> &'static str {
+    match injector.template().split_once(' ') {
+        Some(("Bearer", _)) => "Bearer ****",
+        Some(("Basic", _)) => "Basic ****",
+        _ => MASK,
+    }
+}
+
+pub(super) fn answer(text: &mut String, error: &Error) {
+    let appearance = error.appearance();
+    let (status, code) = (appearance.status.as_u16(), appearance.code);
+    line(text, "answers", format!("{status} {code}: {error}"));
+}
+
+fn line(text: &mut String, label: &str, what: impl fmt::Display) {
+    // Writing to a string can't fail.
+    let _ = writeln!(text, "  {label:<10}  {what}");
+}
+
+fn listed<T: fmt::Display>(items: &[T]) -> String {
+    items
+        .iter()
+        .map(T::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn shown(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+const MASK: &str = "****";
