@@ -4,7 +4,6 @@ use std::{
     io,
     net::SocketAddr,
     process,
-    sync::Arc,
     thread::{self, available_parallelism},
     time::Duration,
 };

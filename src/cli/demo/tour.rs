@@ -57,7 +57,7 @@ impl Tour {
         let sent = format!("{} {}", plain.method, plain.path);
         let got = send(self.proxy, plain).await;
         let calls = by.calls() - before;
-        let text = self.scene(title, &sent, got, calls, 1);
+        let text = self.scene(title, &sent, &got, calls, 1);
         data(text)
     }
 
@@ -76,7 +76,7 @@ impl Tour {
         // Show a bad one if there is any.
         let shown = answers.into_iter().max_by_key(|it| arrived(it).is_none());
         let shown = shown.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
-        let text = self.scene(title, &sent, shown, calls, CROWD);
+        let text = self.scene(title, &sent, &shown, calls, CROWD);
         data(text)
     }
 
@@ -84,7 +84,7 @@ impl Tour {
         &mut self,
         title: &str,
         sent: &str,
-        got: io::Result<Got>,
+        got: &io::Result<Got>,
         calls: usize,
         requests: usize,
     ) -> String {
@@ -101,7 +101,7 @@ impl Tour {
         };
         row("client sent", sent);
         row("", "(no credential)");
-        let arrived = arrived(&got);
+        let arrived = arrived(got);
         match &arrived {
             Some(it) => {
                 row("upstream received", &format!("{} {}", it.method, it.path));
@@ -116,7 +116,7 @@ impl Tour {
                 &format!("{red}nothing it would accept{plain}"),
             ),
         }
-        match &got {
+        match got {
             Ok(it) if arrived.is_some() => {
                 row("client got", &format!("{green}{}{plain}", it.status))
             }

@@ -82,6 +82,11 @@ pub fn dropped_lines() -> u64 {
     QUEUE.get().map_or(0, Queue::dropped)
 }
 
+/// How many panics there were since [`init`], caught or not.
+pub fn panics() -> u64 {
+    panics::count()
+}
+
 /// Waits until all that was logged so far is written, or for `patience`.
 pub fn flush(patience: Duration) {
     if let Some(queue) = QUEUE.get() {

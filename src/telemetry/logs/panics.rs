@@ -3,6 +3,7 @@
 use std::{
     io::Write,
     panic::{self, PanicHookInfo},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::Duration,
 };
@@ -14,7 +15,13 @@ pub(super) fn install_hook() {
     panic::set_hook(Box::new(report));
 }
 
+/// How many there were.
+pub(super) fn count() -> u64 {
+    COUNT.load(Relaxed)
+}
+
 fn report(info: &PanicHookInfo<'_>) {
+    COUNT.fetch_add(1, Relaxed);
     let message = info.payload_as_str().unwrap_or("(no message)");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let thread = thread::current();
@@ -29,4 +36,5 @@ fn report(info: &PanicHookInfo<'_>) {
     }
 }
 
+static COUNT: AtomicU64 = AtomicU64::new(0);
 const TARGET: &str = "bearerd::panic";

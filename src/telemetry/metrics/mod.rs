@@ -40,8 +40,6 @@ pub struct ProcessMetrics {
     pub reloads_applied: Counter,
     /// Configurations that were refused; the old one stayed.
     pub reloads_refused: Counter,
-    /// Panics that were caught.
-    pub panics: Counter,
 }
 
 impl Metrics {
@@ -139,7 +137,7 @@ impl ProcessMetrics {
         samples.counter(&table::REPLAYS, &[], self.replays.get());
         samples.counter(&table::RELOADS, &["applied"], self.reloads_applied.get());
         samples.counter(&table::RELOADS, &["refused"], self.reloads_refused.get());
-        samples.counter(&table::PANICS, &[], self.panics.get());
+        samples.counter(&table::PANICS, &[], logs::panics());
     }
 }
 
