@@ -18,8 +18,8 @@ class Upstream:
 
     def __init__(self, folder: Path, token: str):
         self.port, self.tls_port = free_port(), free_port()
-        self.ca = folder / "upstream.pem"
-        make_certificate(folder)
+        self.ca = folder / "ca.pem"
+        make_certificates(folder)
         for path, size in FILES.items():
             body = SMALL if path == "/small" else (b"0123456789abcdef" * (size // 16))
             (folder / path[1:]).write_bytes(body)
@@ -47,13 +47,19 @@ class Upstream:
         return int(words[words.index("requests") + 3])
 
 
-def make_certificate(folder: Path) -> None:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-days", "30", "-subj", "/CN=upstream.test",
-         "-addext", "subjectAltName=DNS:upstream.test,DNS:localhost,IP:127.0.0.1",
-         "-keyout", str(folder / "upstream.key"), "-out", str(folder / "upstream.pem")],
-        check=True, capture_output=True)
+def make_certificates(folder: Path) -> None:
+    """A CA (ca.pem) and the upstream's own certificate: rustls takes no CA for a server's."""
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
+    openssl(folder, "req", "-x509", *key, "-subj", "/CN=bench CA",
+            "-keyout", "ca.key", "-out", "ca.pem")
+    openssl(folder, "req", "-x509", *key, "-subj", "/CN=upstream.test",
+            "-addext", "basicConstraints=critical,CA:FALSE",
+            "-addext", "subjectAltName=DNS:upstream.test",
+            "-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "upstream.key", "-out", "upstream.pem")
+
+
+def openssl(folder: Path, *args: str) -> None:
+    subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
 
 
 # One cipher suite for everybody, so that each system does the same work over TLS.

@@ -24,7 +24,7 @@ def configure(site: Site, job: Job) -> Start:
         HEAD.format(port=site.port, health=free_port(), token_url=site.token_url)
         + "".join(ROUTE.format(match=match, upstream=upstream) for match in matches(job)))
     return Start([str(bearerd_binary()), "run", str(config)],
-                 {"BENCH_CLIENT_SECRET": site.client_secret, "BEARERD_LOG": "warn"})
+                 {"BENCH_CLIENT_SECRET": site.client_secret})
 
 
 def matches(job: Job) -> list[str]:
@@ -33,11 +33,11 @@ def matches(job: Job) -> list[str]:
     return [f"/r{number:05}/" for number in range(10_000 - job.routes, 10_000)]
 
 
-# The access log is written at level info, so BEARERD_LOG=warn turns it off.
 HEAD = """
 listen: 127.0.0.1:{port}
 health: 127.0.0.1:{health}
 workers: 1
+log: {{ access: false }}
 credentials:
   api:
     client_credentials:
