@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -29,6 +29,8 @@ pub(super) struct Fake {
     script: Box<dyn Fn(usize) -> Step + Send + Sync>,
     pub(super) calls: AtomicUsize,
     pub(super) in_flight: AtomicUsize,
+    /// When each call began.
+    pub(super) began: Mutex<Vec<clock::Instant>>,
     takes: Duration,
     identity: &'static str,
 }
@@ -56,6 +58,7 @@ impl Fake {
             script: Box::new(script),
             calls: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
+            began: Mutex::default(),
             takes,
             identity,
         })
@@ -105,6 +108,7 @@ impl Source for Fake {
                 "two calls at once"
             );
             let sent = clock::now();
+            self.began.lock().unwrap().push(sent);
             tokio::time::sleep(self.takes).await;
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
             match (self.script)(n) {
