@@ -19,6 +19,25 @@
 //! Each stage outputs a type that only its file can make, so stages in a wrong order do not compile.
 //! `stack.rs` is the path on one screen.
 //!
+//! What is learnt on the way down (route, waiting, refusal) comes back as `layers::Facts`; nothing is
+//! fished out of extensions. A new injector is a place in `injectors`, a new grant a file in
+//! `credentials/grants` and a line in its table, a new error a variant of `layers::Error`, whose
+//! `appearance` gives it code and status.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | route | what a request must look like, and where it then goes with which credential |
+//! | snapshot | one generation of all routes, immutable; a reload swaps it, a request keeps its own |
+//! | credential, source | what is injected; a source knows the protocol that obtains it |
+//! | slot | the one place of a credential in the cache: its token, its flight, its history |
+//! | lease | a credential that may be sent now; tells its generation |
+//! | flight | the one fetch of a slot that everybody waits for |
+//! | worker | a thread with a runtime, listeners, clients and upstream connections of its own |
+//! | control | the runtime of everything else: token calls, reloads, the health and admin listeners |
+//! | watch | the coarse deadline of one connection |
+//!
 //! # Who may import whom
 //!
 //! A module imports only from rows above its own and from its own folder; `tests/it/architecture.rs`

@@ -125,7 +125,11 @@ fn an_exact_host_comes_before_a_wildcard_before_any() {
     assert_eq!(index(&table, &get("example.com", "/")), Some(1));
     assert_eq!(index(&table, &get("example.org", "/a/b/c")), Some(0));
     assert_eq!(index(&table, &get("", "/a/b/c")), Some(0));
-    assert_eq!(index(&table, &get(".com", "/")), None, "the star stands for one label at least");
+    assert_eq!(
+        index(&table, &get(".com", "/")),
+        None,
+        "the star stands for one label at least"
+    );
     assert_eq!(index(&table, &get("example.org", "/a/b")), None);
 }
 
