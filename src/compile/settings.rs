@@ -105,7 +105,7 @@ pub(super) fn compile(file: &Sp<RawFile>, decoder: &mut Decoder) -> Settings {
 }
 
 fn check_listeners(file: &Sp<RawFile>, decoder: &mut Decoder) {
-    if file.listen.0.is_empty() && !file.failed.contains(&"listen") {
+    if file.listen.0.is_empty() && !decoder.diagnostics.has_errors() {
         decoder.push(
             Diagnostic::error(file.listen.span, "there is no address to listen on")
                 .hint("write `listen: 127.0.0.1:8080`"),

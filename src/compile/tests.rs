@@ -306,3 +306,81 @@ fn fixtures(kind: &str) -> Vec<PathBuf> {
     paths.sort();
     paths
 }
+
+#[test]
+fn the_projects_own_file_is_good_for_production_and_for_the_demo() {
+    let text = include_str!("../../routes.yaml");
+    let text = text.replace("env: BRIGHTPATTERN_CLIENT_SECRET", "env: SECRET");
+    let text = text.replace("env: API_CLIENT_SECRET", "env: SECRET");
+    let compiled = compiled(&text);
+    assert!(
+        compiled.report.diagnostics.is_empty(),
+        "{}",
+        compiled.report.render(false)
+    );
+    assert_eq!(
+        &*route(&compiled, "/brightpattern/users").base_path,
+        "/configapi/v2/"
+    );
+    assert_eq!(&*route(&compiled, "/api/users").base_path, "/v1/");
+}
+
+#[test]
+fn text_stays_as_it_is_spelled() {
+    let compiled = compiled(include_str!("../../tests/fixtures/valid/spelling.yaml"));
+    let route = route(&compiled, "/1/");
+    assert_eq!(&*route.name, "007");
+    assert_eq!(&**route.credential.as_ref().unwrap().handle.name(), "1.10");
+}
+
+/// Puts a secret in the place of every value and key of every good file, and breaks the line after it in different ways.
+#[test]
+fn no_report_ever_shows_a_secret() {
+    const CANARY: &str = "kanarie7";
+    let bench = Bench::new();
+    let good = include_str!("../../tests/fixtures/valid/everything.yaml");
+    for (at, line) in good.lines().enumerate() {
+        let Some((key, _)) = line.split_once(": ") else {
+            continue;
+        };
+        // What these keys hold is shown on purpose: it is no secret in its right place.
+        let secret_key = [
+            "key",
+            "sha256",
+            "token",
+            "password",
+            "value",
+            "params",
+            "query",
+            "client_secret",
+            "x-own",
+        ]
+        .contains(&key.trim_start_matches([' ', '-', '{']));
+        let place = format!("{key}: {CANARY}");
+        for broken in [
+            format!("{place} # {CANARY}"),
+            format!("{key}x: [{CANARY}, {{ a: {CANARY} }}]"),
+            format!("{key}: {{ some: {{ {CANARY} }} }}"),
+            format!("{key}: \"{CANARY}"),
+            format!("{key}: [{CANARY}"),
+            format!("{key} {CANARY}"),
+            format!("{key}: |\n{:>60}", CANARY),
+        ] {
+            let in_place = broken.starts_with(&place)
+                || broken.ends_with(&format!(" {CANARY}")) && broken.contains(": |");
+            if in_place && !secret_key {
+                continue;
+            }
+            let lines: Vec<&str> = good
+                .lines()
+                .enumerate()
+                .map(|(n, l)| if n == at { broken.as_str() } else { l })
+                .collect();
+            let Err(report) = bench.load("routes.yaml", &lines.join("\n")) else {
+                continue;
+            };
+            let said = report.render(false);
+            assert!(!said.contains(CANARY), "line {}, {broken}:\n{said}", at + 1);
+        }
+    }
+}

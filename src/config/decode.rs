@@ -51,21 +51,21 @@ impl Decoder {
     pub fn hidden_scalar<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n Scalar> {
         match &node.kind {
             Kind::Scalar(scalar) => Some(scalar),
-            Kind::Null => {
-                let error =
-                    Diagnostic::error(node.span, format!("expected {wanted}, found nothing"));
-                self.push(error.hint("give it a value, or remove the key"));
-                None
-            }
             _ => self.mismatch(node, wanted),
         }
     }
 
     /// Reports that `node` is something else than `wanted`.
     pub fn mismatch<T>(&mut self, node: &Node, wanted: &str) -> Option<T> {
-        self.fail(
+        let error = Diagnostic::error(
             node.span,
             format!("expected {wanted}, found {}", node.describe()),
-        )
+        );
+        match node.kind {
+            Kind::Faulty => {}
+            Kind::Null => self.push(error.hint("give it a value, or remove the key")),
+            _ => self.push(error),
+        }
+        None
     }
 }

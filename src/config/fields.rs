@@ -82,8 +82,13 @@ impl<'n> Fields<'n> {
             Some(node) => self.decode(key, node, decoder),
             None => {
                 self.failed.push(key);
-                let message = format!("`{key}` is missing in {}", self.table.name);
-                decoder.fail(self.span, message)
+                // What is there instead may be a way that this version does not have; `finish` says so.
+                let gone = |entry: &FieldEntry<'_>| self.table.unavailable.contains(&entry.key);
+                if !self.entries.iter().any(gone) {
+                    let message = format!("`{key}` is missing in {}", self.table.name);
+                    decoder.diagnostics.error(self.span, message);
+                }
+                None
             }
         }
     }
@@ -222,7 +227,7 @@ impl<'n> Fields<'n> {
 }
 
 /// Whether a key may be quoted in a message: secrets that stand in its place rarely look so.
-fn looks_like_a_key(key: &str) -> bool {
+pub(super) fn looks_like_a_key(key: &str) -> bool {
     key.len() <= 40
         && key
             .bytes()

@@ -1,7 +1,8 @@
 //! `${NAME}` and `${NAME:-default}` in the values of the file.
 
 use super::{
-    diagnostic::{Diagnostic, Diagnostics},
+    decode::Decoder,
+    diagnostic::Diagnostic,
     node::{Kind, Node},
     span::Span,
 };
@@ -19,10 +20,10 @@ pub fn process_env(name: &str) -> Option<String> {
 }
 
 /// Fills in the variables in every value at and below `node`; keys stay as they are.
-pub fn expand(node: &mut Node, env: Env<'_>, diagnostics: &mut Diagnostics) {
+pub fn expand(node: &mut Node, env: Env<'_>, decoder: &mut Decoder) {
     let span = node.span;
     match &mut node.kind {
-        Kind::Null => {}
+        Kind::Null | Kind::Faulty => {}
         Kind::Scalar(scalar) => {
             if !scalar.text.contains('$') {
                 return;
@@ -33,20 +34,25 @@ pub fn expand(node: &mut Node, env: Env<'_>, diagnostics: &mut Diagnostics) {
                     scalar.typed |= filled;
                     scalar.filled |= filled;
                 }
-                Err(problem) => diagnostics.push(problem.at(span)),
+                Err(problem) => {
+                    decoder.push(problem.at(span));
+                    // With nothing but variables in it, there is no secret in it.
+                    if is_variables_only(&scalar.text) {
+                        decoder.marks.show(span);
+                    }
+                    node.kind = Kind::Faulty;
+                }
             }
         }
-        Kind::List(items) => items
-            .iter_mut()
-            .for_each(|item| expand(item, env, diagnostics)),
+        Kind::List(items) => items.iter_mut().for_each(|item| expand(item, env, decoder)),
         Kind::Map(entries) => {
             for entry in entries {
                 if entry.key.contains("${") {
                     let error =
                         Diagnostic::error(entry.key_span, "variables work in values, not in keys");
-                    diagnostics.push(error.hint("write the key out"));
+                    decoder.push(error.hint("write the key out"));
                 }
-                expand(&mut entry.value, env, diagnostics);
+                expand(&mut entry.value, env, decoder);
             }
         }
     }
@@ -88,6 +94,16 @@ impl Problem {
             ),
         }
     }
+}
+
+/// Whether all of it is `${NAME}`, once or more often.
+fn is_variables_only(text: &str) -> bool {
+    text.split_inclusive('}').all(|part| {
+        let name = part
+            .strip_prefix("${")
+            .and_then(|part| part.strip_suffix('}'));
+        name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+    })
 }
 
 /// The text with its variables filled in, and whether there were any.

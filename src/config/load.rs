@@ -43,9 +43,9 @@ pub fn load(name: &str, text: &str, env: Env<'_>, kinds: &'static [Variant]) -> 
         kinds,
         ..Decoder::default()
     };
-    let mut root = yaml::parse(text, &mut decoder.diagnostics);
+    let mut root = yaml::parse(text, &mut decoder);
     if let Some(root) = &mut root {
-        interpolate::expand(root, env, &mut decoder.diagnostics);
+        interpolate::expand(root, env, &mut decoder);
     }
     let file = root
         .as_ref()

@@ -54,6 +54,8 @@ impl Mask {
         root.visit(&mut |node| match &node.kind {
             Kind::Scalar(_) => scalars.push(node.span),
             Kind::Map(entries) => scalars.extend(entries.iter().map(|e| e.key_span)),
+            // What could not be filled in is shown as it stands by whoever marked it, else masked.
+            Kind::Faulty => scalars.push(node.span),
             Kind::Null | Kind::List(_) => {}
         });
         let tidy = |mut spans: Vec<Span>| {
@@ -145,15 +147,32 @@ impl Mask {
         visible
     }
 
+    /// Known keys before a colon, and variables without a default.
     fn visible_of_broken(&self, line: &str) -> Vec<bool> {
-        let body = line.trim_start_matches([' ', '-', '\t']);
-        let key_end = body
-            .split_once(':')
-            .filter(|(key, _)| self.known_keys.contains(key))
-            .map_or(0, |(key, _)| key.len() + 1);
-        let shown = line.len() - body.len() + key_end;
+        let mut shown = vec![false; line.len()];
+        let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let bytes = line.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let end = at + bytes[at..].iter().take_while(|b| is_word(**b)).count();
+            let word = &line[at..end];
+            let alone = at == 0 || b" {,-".contains(&bytes[at - 1]);
+            let colon =
+                bytes.get(end) == Some(&b':') && matches!(bytes.get(end + 1), None | Some(b' '));
+            if alone && colon && self.known_keys.contains(&word) {
+                shown[at..=end].fill(true);
+            } else if at >= 2 && bytes[at - 2..at] == *b"${" && bytes.get(end) == Some(&b'}') {
+                shown[at - 2..=end].fill(true);
+            }
+            // Beyond the word, or the one character that is none; never into the middle of one.
+            at = end.max(at + 1);
+            while !line.is_char_boundary(at) {
+                at += 1;
+            }
+        }
+        let indent = line.len() - line.trim_start_matches([' ', '-', '\t']).len();
         line.char_indices()
-            .map(|(at, c)| at < shown || c.is_whitespace())
+            .map(|(at, c)| at < indent || shown[at] || c.is_whitespace())
             .collect()
     }
 }

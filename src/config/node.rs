@@ -16,6 +16,8 @@ pub struct Node {
 pub enum Kind {
     /// Nothing: `key:` alone, `~` or `null`.
     Null,
+    /// Something that was wrong and has its diagnostic already: nobody reports it again.
+    Faulty,
     /// Text, or what YAML would take for a number or a boolean.
     Scalar(Scalar),
     /// A list.
@@ -63,7 +65,7 @@ impl Node {
     /// What a person would call it.
     pub fn describe(&self) -> &'static str {
         match &self.kind {
-            Kind::Null => "nothing",
+            Kind::Null | Kind::Faulty => "nothing",
             Kind::Scalar(scalar) => match scalar.text.as_str() {
                 _ if !scalar.typed => "text",
                 "true" | "false" => "a boolean",
@@ -89,7 +91,7 @@ impl Node {
         match &self.kind {
             Kind::List(items) => items.iter().for_each(|item| item.visit(f)),
             Kind::Map(entries) => entries.iter().for_each(|entry| entry.value.visit(f)),
-            Kind::Null | Kind::Scalar(_) => {}
+            Kind::Null | Kind::Faulty | Kind::Scalar(_) => {}
         }
     }
 }
@@ -109,6 +111,7 @@ impl std::fmt::Debug for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Null => f.write_str("Null"),
+            Self::Faulty => f.write_str("Faulty"),
             Self::Scalar(_) => f.write_str("Scalar(****)"),
             Self::List(items) => f.debug_list().entries(items).finish(),
             Self::Map(entries) => f

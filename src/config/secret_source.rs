@@ -94,6 +94,7 @@ impl Decode for SecretSource {
                 decoder.marks.show(entry.key_span);
                 Self::decode_long(key, &entry.value, decoder)
             }
+            Kind::Faulty => None,
             Kind::Null => {
                 decoder.push(
                     Diagnostic::error(node.span, "expected a secret, found nothing").hint(hint),

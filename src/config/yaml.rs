@@ -8,7 +8,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Error, Spanned};
 
 use super::{
-    diagnostic::{Diagnostic, Diagnostics},
+    decode::Decoder,
+    diagnostic::Diagnostic,
+    fields::looks_like_a_key,
     node::{Entry, Kind, Node, Scalar},
     span::Span,
 };
@@ -16,11 +18,11 @@ use super::{
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Parses `text`; what is wrong goes to `diagnostics`, duplicate keys all of them.
-pub fn parse(text: &str, diagnostics: &mut Diagnostics) -> Option<Node> {
+/// Parses `text`; what is wrong goes to `decoder`, duplicate keys all of them.
+pub fn parse(text: &str, decoder: &mut Decoder) -> Option<Node> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
-        diagnostics.push(Diagnostic::error(Span::default(), message));
+        decoder.push(Diagnostic::error(Span::default(), message));
         return None;
     }
     match serde_saphyr::from_str_with_options::<Spanned<Shape>>(text, options()) {
@@ -28,12 +30,12 @@ pub fn parse(text: &str, diagnostics: &mut Diagnostics) -> Option<Node> {
             value: Shape::Null, ..
         }) => {
             let error = Diagnostic::error(Span::default(), "the file is empty");
-            diagnostics.push(error.hint("a smallest file has `listen:` and `routes:`"));
+            decoder.push(error.hint("a smallest file has `listen:` and `routes:`"));
             None
         }
-        Ok(shape) => Some(Builder { text, diagnostics }.node(shape)),
+        Ok(shape) => Some(Builder { text, decoder }.node(shape)),
         Err(error) => {
-            diagnostics.push(explain(&error, text));
+            decoder.push(explain(&error, text));
             None
         }
     }
@@ -48,7 +50,8 @@ fn options() -> serde_saphyr::Options {
         // Found by us, so that all of them are reported, each with its first place.
         duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
         budget: serde_saphyr::budget! {
-            max_depth: 64,
+            // Reading recurses: this fits the stack of a thread that the runtime made, in a debug build too.
+            max_depth: 24,
             max_nodes: 4_000_000,
             max_events: 10_000_000,
             max_aliases: 1_000_000,
@@ -136,12 +139,15 @@ impl<'de> Visitor<'de> for ShapeVisitor {
 /// Gives scalars their source text back and finds duplicate keys.
 struct Builder<'a> {
     text: &'a str,
-    diagnostics: &'a mut Diagnostics,
+    decoder: &'a mut Decoder,
 }
 
 impl Builder<'_> {
     fn node(&mut self, shape: Spanned<Shape>) -> Node {
-        let span = span_of(&shape.defined);
+        let mut span = span_of(&shape.defined);
+        // A block's span reaches into the line after it.
+        let source = self.source(span);
+        span.end -= (source.len() - source.trim_end().len()) as u32;
         let kind = match shape.value {
             Shape::Null => Kind::Null,
             Shape::Text(text) => Kind::Scalar(Scalar {
@@ -173,13 +179,22 @@ impl Builder<'_> {
             let key = self.node(key);
             let Kind::Scalar(Scalar { text: name, .. }) = key.kind else {
                 let message = format!("a key must be text, not {}", key.describe());
-                self.diagnostics.push(Diagnostic::error(key.span, message));
+                self.decoder.push(Diagnostic::error(key.span, message));
                 continue;
             };
             let value = self.node(value);
             if let Some(&earlier) = first.get(&name) {
-                self.diagnostics.push(
-                    Diagnostic::error(key.span, "this key is given twice")
+                // A key without a value may be a secret that lost its quotes.
+                let quotable = looks_like_a_key(&name) && value.kind != Kind::Null;
+                let message = match quotable {
+                    true => format!("`{name}` is given twice"),
+                    false => "this key is given twice".to_owned(),
+                };
+                if quotable {
+                    self.decoder.marks.show(key.span);
+                }
+                self.decoder.push(
+                    Diagnostic::error(key.span, message)
                         .related(earlier, "first given here")
                         .hint("keep one of the two"),
                 );

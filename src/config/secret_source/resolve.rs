@@ -216,7 +216,13 @@ fn run(command: &[String], folder: &Path) -> Result<Vec<u8>, SecretError> {
         let _ = send.send(read.map(|_| bytes));
     });
     let read = received.recv_timeout(EXEC_LIMIT);
+    // One that prints too much has lost its reader; how it ends then says nothing.
+    let too_much = matches!(&read, Ok(Ok(bytes)) if bytes.len() as u64 > MAX_SECRET_BYTES);
+    let deadline = if too_much { clock::now() } else { deadline };
     let status = ended_by(&mut child, deadline).map_err(exec)?;
+    if too_much {
+        return Err(SecretError::TooLarge(format!("the program `{program}`")));
+    }
     let (Ok(read), Some(status)) = (read, status) else {
         return Err(SecretError::Slow(program));
     };

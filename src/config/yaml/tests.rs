@@ -1,16 +1,20 @@
 use super::*;
 
 fn tree(text: &str) -> Node {
-    let mut diagnostics = Diagnostics::default();
-    let node = parse(text, &mut diagnostics);
-    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let mut decoder = Decoder::default();
+    let node = parse(text, &mut decoder);
+    assert!(decoder.diagnostics.is_empty(), "{decoder:?}");
     node.unwrap()
 }
 
 fn errors(text: &str) -> Vec<String> {
-    let mut diagnostics = Diagnostics::default();
-    parse(text, &mut diagnostics);
-    diagnostics.iter().map(|d| d.message.clone()).collect()
+    let mut decoder = Decoder::default();
+    parse(text, &mut decoder);
+    decoder
+        .diagnostics
+        .iter()
+        .map(|d| d.message.clone())
+        .collect()
 }
 
 fn scalar<'n>(node: &'n Node, key: &str) -> &'n Scalar {
@@ -87,7 +91,7 @@ fn merge_keys_are_resolved_and_own_keys_win() {
 fn all_duplicate_keys_are_reported() {
     assert_eq!(
         errors("a: 1\na: 2\nb: {c: 1, c: 2}\n"),
-        ["this key is given twice"; 2]
+        ["`a` is given twice", "`c` is given twice"]
     );
 }
 
