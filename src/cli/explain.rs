@@ -16,7 +16,7 @@ use crate::{
     compile::{self, Context},
     config::interpolate::process_env,
     credentials::Credentials,
-    layers::{Error, Head},
+    layers::{Error, Fields, Head},
     routes::{Snapshot, host::Authority, target},
     telemetry::metrics::Metrics,
     upstream::Upstreams,
@@ -170,6 +170,7 @@ fn head(request: &Request) -> Result<Result<Head, Error>, Failure> {
         authority,
         target,
         version: Version::HTTP_11,
+        fields: Fields::of(&headers),
         headers,
     }))
 }

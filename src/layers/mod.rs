@@ -23,6 +23,7 @@ pub use admit::{Admit, AdmitLayer, Admitted, Head};
 pub use attach_credential::{AttachCredential, AttachCredentialLayer, Credentialed};
 pub use authenticate::{Authenticate, AuthenticateLayer, Authenticated};
 pub use error::{Appearance, Error, Failure};
+pub use fields::Fields;
 pub use forward::forward;
 pub use inbound::{Connection, Inbound};
 pub use inject::{Inject, InjectLayer, Outbound, preview};
