@@ -35,7 +35,7 @@ impl BuildContext for Loader {
 /// The source and where it goes, or every complaint in one text.
 fn build(key: &str, text: &str) -> Result<(Arc<dyn Source>, Placement), String> {
     let mut decoder = Decoder::default();
-    let node = config::yaml::parse(text, &mut decoder.diagnostics).expect("YAML");
+    let node = config::yaml::parse(text, &mut decoder).expect("YAML");
     let config = (find(key).expect("a grant").decode)(&node, &mut decoder);
     let mut loader = Loader(decoder.diagnostics);
     let built = config.and_then(|config| Some((config.build(&mut loader)?, config.placement())));
