@@ -5,7 +5,7 @@ mod tell;
 
 use std::{fmt, path::PathBuf};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 
 use super::{
     file,
@@ -16,7 +16,7 @@ use crate::{
     compile::{self, Context},
     config::interpolate::process_env,
     credentials::Credentials,
-    layers::{Error, Fields, Head},
+    layers::{Error, Head},
     routes::{Snapshot, host::Authority, target},
     telemetry::metrics::Metrics,
     upstream::Upstreams,
@@ -165,14 +165,7 @@ fn head(request: &Request) -> Result<Result<Head, Error>, Failure> {
             "`{url}` has characters that must be percent-encoded"
         ))
     })?;
-    Ok(Ok(Head {
-        method,
-        authority,
-        target,
-        version: Version::HTTP_11,
-        fields: Fields::of(&headers),
-        headers,
-    }))
+    Ok(Ok(Head::new(method, authority, target, headers)))
 }
 
 fn header_of(line: &str) -> Option<(HeaderName, HeaderValue)> {

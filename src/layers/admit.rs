@@ -80,8 +80,27 @@ pub struct Head {
     pub version: Version,
     /// All fields, still as the client sent them.
     pub headers: HeaderMap,
-    /// Which of the fields that matter are there.
-    pub fields: Fields,
+    pub(super) fields: Fields,
+}
+
+impl Head {
+    /// A head of parts that were checked already: for looking at what would become of a request.
+    pub fn new(
+        method: Method,
+        authority: Option<Authority<'static>>,
+        target: PathAndQuery,
+        headers: HeaderMap,
+    ) -> Self {
+        let fields = Fields::of(&headers);
+        Self {
+            method,
+            authority,
+            target,
+            version: Version::HTTP_11,
+            headers,
+            fields,
+        }
+    }
 }
 
 impl Admitted {
