@@ -123,6 +123,10 @@ fn respond(failure: Box<Failure>) -> Reply {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
+    if matches!(error, Error::RequestInvalid(_)) {
+        // Who misreads a head misreads where it ends: nothing behind it is a request.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if look.status == StatusCode::METHOD_NOT_ALLOWED {
         // RFC 9110, 15.5.6 wants the field; which methods a route takes is not known here.
         headers.insert(
