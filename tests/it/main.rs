@@ -9,3 +9,5 @@
 mod architecture;
 mod cli;
 mod reference;
+mod regression;
+mod support;

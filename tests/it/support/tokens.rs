@@ -1,0 +1,109 @@
+//! A token endpoint that answers each call by a script.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{Exchange, Gate, Message, Upstream, canary};
+
+/// A token endpoint that counts its calls.
+pub struct TokenEndpoint {
+    server: Upstream,
+}
+
+/// What one call gets.
+#[derive(Clone, Debug)]
+pub enum TokenAnswer {
+    /// A token of the call's number, for so many seconds.
+    Token(u64),
+    /// This token, for so many seconds.
+    Same(String, u64),
+    /// A status, more fields (each with its line end) and a body.
+    Status(u16, &'static str, String),
+    /// These bytes, and the end of the connection.
+    Raw(Vec<u8>),
+    /// A reset.
+    Reset,
+    /// Nothing at all.
+    Silence,
+    /// The rest, once the gate is open.
+    Held(Gate, Box<TokenAnswer>),
+    /// A byte of a good answer now and then.
+    Drip(Duration),
+}
+
+impl TokenEndpoint {
+    /// Answers call `n` (from 1) as `script` says.
+    pub fn start(script: impl Fn(usize) -> TokenAnswer + Send + Sync + 'static) -> Self {
+        let server = Upstream::start(move |exchange| {
+            let call = exchange.number + 1;
+            answer(exchange, call, script(call));
+        });
+        Self { server }
+    }
+
+    /// Always a new token, for an hour.
+    pub fn good() -> Self {
+        Self::start(|_| TokenAnswer::Token(3600))
+    }
+
+    /// Always this answer.
+    pub fn always(answer: TokenAnswer) -> Self {
+        Self::start(move |_| answer.clone())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// How many calls came.
+    pub fn calls(&self) -> usize {
+        self.server.count()
+    }
+
+    /// The calls.
+    pub fn requests(&self) -> Vec<Message> {
+        self.server.requests()
+    }
+
+    /// Refuses connections from now on.
+    pub fn stop(&self) {
+        self.server.stop();
+    }
+}
+
+fn answer(exchange: &mut Exchange<'_>, call: usize, script: TokenAnswer) {
+    match script {
+        TokenAnswer::Token(life) => {
+            exchange.answer(200, JSON, &body(&canary::token(call), life));
+        }
+        TokenAnswer::Same(token, life) => exchange.answer(200, JSON, &body(&token, life)),
+        TokenAnswer::Status(status, fields, text) => exchange.answer(status, fields, &text),
+        TokenAnswer::Raw(bytes) => {
+            exchange.write(bytes);
+            exchange.close();
+        }
+        TokenAnswer::Reset => exchange.reset(),
+        TokenAnswer::Silence => {
+            exchange.is_abandoned();
+        }
+        TokenAnswer::Held(gate, then) => {
+            gate.pass();
+            answer(exchange, call, *then);
+        }
+        TokenAnswer::Drip(pause) => {
+            exchange.write(format!(
+                "HTTP/1.1 200 OK\r\n{JSON}Content-Length: 10000\r\n\r\n"
+            ));
+            while exchange.try_write(" ") {
+                std::thread::sleep(pause);
+            }
+            exchange.close();
+        }
+    }
+}
+
+fn body(token: &str, life: u64) -> String {
+    format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{life}}}"#)
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";

@@ -1,0 +1,261 @@
+//! A server that does what a script says, byte by byte, and remembers what it was sent.
+
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{
+    Authority, PATIENCE, until,
+    wire::{Message, Wire},
+};
+
+type Script = dyn Fn(&mut Exchange<'_>) + Send + Sync;
+
+/// A server on a free port. Its connections have a thread each, and end when the other side ends them.
+pub struct Upstream {
+    address: SocketAddr,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    requests: Mutex<Vec<Message>>,
+    connections: Mutex<Vec<Arc<Mutex<Vec<u8>>>>>,
+    ended: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+/// One request, and the connection that it came by.
+pub struct Exchange<'a> {
+    /// Counts the requests of this server, from 0.
+    pub number: usize,
+    /// Counts its connections, from 0.
+    pub connection: usize,
+    /// What came so far.
+    pub request: Message,
+    wire: &'a mut Wire,
+    tcp: &'a TcpStream,
+    body_read: bool,
+    open: bool,
+}
+
+impl Upstream {
+    /// Answers every request with these bytes, once it has come whole.
+    pub fn answering(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        Self::start(move |exchange| exchange.write(&bytes))
+    }
+
+    /// Answers every request with 200 and a short body.
+    pub fn ok() -> Self {
+        Self::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    }
+
+    /// Calls `script` for each request that has come whole.
+    pub fn start(script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static) -> Self {
+        Self::at_head(move |exchange| {
+            exchange.read_body();
+            script(exchange);
+        })
+    }
+
+    /// Calls `script` for each request whose head has come.
+    pub fn at_head(script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static) -> Self {
+        Self::run(None, Arc::new(script))
+    }
+
+    /// As [`Self::start`], over TLS with a certificate of `authority` for `name`.
+    pub fn over_tls(
+        authority: &Authority,
+        name: &str,
+        script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        let script = move |exchange: &mut Exchange<'_>| {
+            exchange.read_body();
+            script(exchange);
+        };
+        Self::run(Some(authority.server(name)), Arc::new(script))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Every request whose head has come, bodies as far as they were read.
+    pub fn requests(&self) -> Vec<Message> {
+        self.log.requests.lock().unwrap().clone()
+    }
+
+    /// How many requests have come.
+    pub fn count(&self) -> usize {
+        self.log.requests.lock().unwrap().len()
+    }
+
+    /// The only request.
+    #[track_caller]
+    pub fn request(&self) -> Message {
+        let requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests[0].clone()
+    }
+
+    /// The exact bytes of every connection, as far as they have come.
+    pub fn bytes(&self) -> Vec<Vec<u8>> {
+        let connections = self.log.connections.lock().unwrap();
+        connections
+            .iter()
+            .map(|it| it.lock().unwrap().clone())
+            .collect()
+    }
+
+    /// How many connections were made.
+    pub fn connections(&self) -> usize {
+        self.log.connections.lock().unwrap().len()
+    }
+
+    /// Waits until `count` connections have ended.
+    #[track_caller]
+    pub fn until_ended(&self, count: usize) {
+        until("connections have ended", || {
+            self.log.ended.load(Ordering::SeqCst) >= count
+        });
+    }
+
+    fn run(tls: Option<Arc<rustls::ServerConfig>>, script: Arc<Script>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let log = Arc::new(Log::default());
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for stream in listener.incoming().map_while(Result::ok) {
+                    if log.stopped.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let (log, script, tls) = (Arc::clone(&log), Arc::clone(&script), tls.clone());
+                    thread::spawn(move || {
+                        serve(&log, &*script, tls, &stream);
+                        log.ended.fetch_add(1, Ordering::SeqCst);
+                    });
+                }
+            }
+        });
+        Self { address, log }
+    }
+
+    /// Refuses connections from now on; those that are open stay.
+    pub fn stop(&self) {
+        self.log.stopped.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        until("the port is closed", || {
+            TcpStream::connect(self.address).is_err()
+        });
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.log.stopped.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(log: &Log, script: &Script, tls: Option<Arc<rustls::ServerConfig>>, tcp: &TcpStream) {
+    tcp.set_read_timeout(Some(3 * PATIENCE)).unwrap();
+    tcp.set_nodelay(true).unwrap();
+    let socket = tcp.try_clone().unwrap();
+    let mut wire = match tls {
+        None => Wire::new(socket),
+        Some(config) => {
+            let session = rustls::ServerConnection::new(config).unwrap();
+            Wire::new(rustls::StreamOwned::new(session, socket))
+        }
+    };
+    let connection = {
+        let mut connections = log.connections.lock().unwrap();
+        connections.push(Arc::clone(wire.seen()));
+        connections.len() - 1
+    };
+    while let Some(request) = wire.head() {
+        let number = {
+            let mut requests = log.requests.lock().unwrap();
+            requests.push(request.clone());
+            requests.len() - 1
+        };
+        let mut exchange = Exchange {
+            number,
+            connection,
+            request,
+            wire: &mut wire,
+            tcp,
+            body_read: false,
+            open: true,
+        };
+        script(&mut exchange);
+        if exchange.open {
+            exchange.read_body();
+        }
+        let open = exchange.open;
+        log.requests.lock().unwrap()[number] = exchange.request;
+        if !open {
+            return;
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Reads the request's body, where that was not done.
+    pub fn read_body(&mut self) {
+        if !self.body_read {
+            self.body_read = true;
+            let framing = self.request.framing();
+            self.wire.body(&mut self.request, framing);
+        }
+    }
+
+    /// Sends bytes; a proxy that has gone is no error.
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.wire.write(bytes.as_ref());
+    }
+
+    /// Sends bytes until the proxy does not take them.
+    pub fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.wire.write(bytes.as_ref()).is_ok()
+    }
+
+    /// Answers with this status, and with more fields (each with its line end).
+    pub fn answer(&mut self, status: u16, fields: &str, body: &str) {
+        let length = body.len();
+        self.write(format!(
+            "HTTP/1.1 {status} Scripted\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+        ));
+    }
+
+    /// Whether the proxy ends the connection; what it sends meanwhile is read and dropped.
+    pub fn is_abandoned(&mut self) -> bool {
+        while self.wire.fill() {}
+        self.open = false;
+        self.wire.ended.is_some()
+    }
+
+    /// Ends the connection in an orderly way.
+    pub fn close(&mut self) {
+        self.open = false;
+        let _ = self.tcp.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Ends the connection with a reset.
+    pub fn reset(&mut self) {
+        self.open = false;
+        let socket = socket2::SockRef::from(self.tcp);
+        // The reset goes out when the last handle of the socket is dropped: at the script's end.
+        let _ = socket.set_linger(Some(Duration::ZERO));
+    }
+}
