@@ -158,7 +158,7 @@ where
 
     fn size_hint(&self) -> SizeHint {
         if self.position == 0 {
-            lock(&self.shared).length.clone()
+            lock(&self.shared).length
         } else {
             SizeHint::default()
         }

@@ -128,9 +128,7 @@ impl Mask {
             let at = Span::new(offset + at, offset + at + c.len_utf8());
             visible.push(if covers(&self.shown, at) {
                 true
-            } else if covers(scalars, at) {
-                false
-            } else if comment {
+            } else if comment || covers(scalars, at) {
                 false
             } else if c == '#' && previous.is_whitespace() {
                 comment = true;

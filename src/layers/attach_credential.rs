@@ -214,6 +214,10 @@ where
     S: Service<Credentialed, Response = Reply, Error = Box<Failure>, Future = F>,
 {
     /// What comes after the wait; `None` where that has come already.
+    #[expect(
+        clippy::boxed_local,
+        reason = "it stands in a box: moving it out would copy it"
+    )]
     fn resume(
         mut self: Box<Self>,
         lease: Result<Lease, CredentialError>,

@@ -131,7 +131,7 @@ fn rest_of_upstream<'a>(location: &'a str, route: &Route) -> Option<&'a str> {
         Scheme::Https => ("https", 443),
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let authority = Authority::parse(rest[..end].as_bytes()).ok()?;
+    let authority = Authority::parse(&rest.as_bytes()[..end]).ok()?;
     let host = authority.host().trim_matches(['[', ']']);
     let same = scheme.eq_ignore_ascii_case(expected)
         && host.eq_ignore_ascii_case(&config.host)
