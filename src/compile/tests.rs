@@ -245,6 +245,10 @@ routes:
 
 /// `tests/fixtures/invalid/NAME.yaml` has what is said of it beside it, in `NAME.txt`; `BLESS=1` writes it anew.
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch for whoever runs the test"
+)]
 fn every_invalid_file_is_explained_as_recorded() {
     let bench = Bench::new();
     let mut wrong = Vec::new();

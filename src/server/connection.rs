@@ -238,7 +238,7 @@ const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     content-type: application/problem+json\r\n\
     proxy-status: bearerd; error=http_request_error\r\n\
     connection: close\r\n\
-    content-length: 165\r\n\
+    content-length: 164\r\n\
     \r\n\
     {\"type\":\"urn:bearerd:request_timeout\",\"title\":\"Request head too slow\",\"status\":408,\
     \"code\":\"request_timeout\",\"detail\":\"the head of the request did not come in time\"}";

@@ -1,5 +1,9 @@
 use super::*;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "each source is made for one call"
+)]
 fn resolve(source: SecretSource) -> Result<Secret, SecretError> {
     let env = |name: &str| (name == "X").then(|| "from-env".to_owned());
     source.resolve(&mut Resolver::new(&env, std::env::temp_dir()))
