@@ -60,7 +60,7 @@ pub struct Admit<S> {
 /// A request whose head may be acted on.
 #[derive(Debug)]
 pub struct Admitted {
-    head: Head,
+    head: Box<Head>,
     body: RequestBody,
     connection: Arc<Connection>,
     snapshot: Arc<Snapshot>,
@@ -105,7 +105,7 @@ impl Head {
 
 impl Admitted {
     /// Takes it apart.
-    pub fn into_parts(self) -> (Head, RequestBody, Arc<Connection>, Arc<Snapshot>) {
+    pub fn into_parts(self) -> (Box<Head>, RequestBody, Arc<Connection>, Arc<Snapshot>) {
         (self.head, self.body, self.connection, self.snapshot)
     }
 
@@ -127,9 +127,9 @@ impl Admitted {
 
 impl<S> Service<Inbound> for Admit<S>
 where
-    S: Service<Admitted, Response = Reply, Error = Box<Failure>>,
+    S: Service<Admitted, Response = Box<Reply>, Error = Box<Failure>>,
 {
-    type Response = Reply;
+    type Response = Box<Reply>;
     type Error = Box<Failure>;
     type Future = Early<S::Future>;
 
@@ -169,7 +169,7 @@ fn admit(inbound: Inbound, snapshot: Arc<Snapshot>) -> Result<Admitted, Error> {
         fields,
     };
     Ok(Admitted {
-        head,
+        head: Box::new(head),
         body,
         connection,
         snapshot,

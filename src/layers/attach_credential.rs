@@ -57,16 +57,16 @@ impl Credentialed {
     }
 
     /// Takes it apart.
-    pub fn into_parts(self) -> (Head, RequestBody, Arc<Connection>, Arc<Route>, usize) {
+    pub fn into_parts(self) -> (Box<Head>, RequestBody, Arc<Connection>, Arc<Route>, usize) {
         self.routed.into_parts()
     }
 }
 
 impl<S> Service<Routed> for AttachCredential<S>
 where
-    S: Service<Credentialed, Response = Reply, Error = Box<Failure>> + Clone,
+    S: Service<Credentialed, Response = Box<Reply>, Error = Box<Failure>> + Clone,
 {
-    type Response = Reply;
+    type Response = Box<Reply>;
     type Error = Box<Failure>;
     type Future = ResponseFuture<S, S::Future>;
 
@@ -78,7 +78,7 @@ where
         let Some(credential) = &routed.route().credential else {
             return self.send(routed, None);
         };
-        if let Some(lease) = credential.handle.try_lease() {
+        if let Some(lease) = credential.handle.try_lease_at(routed.received()) {
             return match same_again(&routed, &lease) {
                 None => self.send(routed, Some(lease)),
                 Some(error) => ResponseFuture::new(State::Failed { error: Some(error) }),
@@ -99,7 +99,7 @@ where
 
 impl<S> AttachCredential<S>
 where
-    S: Service<Credentialed, Response = Reply, Error = Box<Failure>>,
+    S: Service<Credentialed, Response = Box<Reply>, Error = Box<Failure>>,
 {
     fn send(&mut self, routed: Routed, lease: Option<Lease>) -> ResponseFuture<S, S::Future> {
         let used = lease.clone().map(|lease| Used {
@@ -173,7 +173,7 @@ impl<S, F> ResponseFuture<S, F> {
 
 impl<S, F> Future for ResponseFuture<S, F>
 where
-    S: Service<Credentialed, Response = Reply, Error = Box<Failure>, Future = F>,
+    S: Service<Credentialed, Response = Box<Reply>, Error = Box<Failure>, Future = F>,
     F: Future<Output = Outcome>,
 {
     type Output = Outcome;
@@ -211,7 +211,7 @@ where
 
 impl<S, F> Wait<S>
 where
-    S: Service<Credentialed, Response = Reply, Error = Box<Failure>, Future = F>,
+    S: Service<Credentialed, Response = Box<Reply>, Error = Box<Failure>, Future = F>,
 {
     /// What comes after the wait; `None` where that has come already.
     #[expect(

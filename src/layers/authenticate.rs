@@ -57,7 +57,7 @@ impl Authenticated {
     }
 
     /// Takes it apart.
-    pub fn into_parts(self) -> (Head, RequestBody, Arc<Connection>, Caller) {
+    pub fn into_parts(self) -> (Box<Head>, RequestBody, Arc<Connection>, Caller) {
         let (head, body, connection, _) = self.admitted.into_parts();
         (head, body, connection, self.caller)
     }
@@ -65,9 +65,9 @@ impl Authenticated {
 
 impl<S> Service<Admitted> for Authenticate<S>
 where
-    S: Service<Authenticated, Response = Reply, Error = Box<Failure>>,
+    S: Service<Authenticated, Response = Box<Reply>, Error = Box<Failure>>,
 {
-    type Response = Reply;
+    type Response = Box<Reply>;
     type Error = Box<Failure>;
     type Future = Early<S::Future>;
 

@@ -11,10 +11,10 @@ use crate::{
 
 /// The innermost service: from [`Outbound`] to the upstream's answer.
 ///
-/// A function, not a struct: its future is that of an `async fn`, unboxed, which a struct could not name.
+/// A function, not a struct: its future is that of an `async` block, which a struct could not name.
 pub fn forward(
     pools: Pools,
-) -> impl Service<Outbound, Response = Reply, Error = Box<Failure>, Future: Send> + Clone {
+) -> impl Service<Outbound, Response = Box<Reply>, Error = Box<Failure>, Future: Send> + Clone {
     service_fn(move |outbound: Outbound| {
         let (request, route) = outbound.into_parts();
         let timeouts = SendTimeouts {
@@ -24,7 +24,8 @@ pub fn forward(
         };
         let since = now();
         let sent = pools.send(&route.upstream, request, timeouts);
-        async move { answer(sent.await, since) }
+        // Boxed: by value it would be moved once a layer, which costs more than one allocation.
+        Box::pin(async move { answer(sent.await, since) })
     })
 }
 
@@ -35,8 +36,8 @@ fn answer(received: Result<Response<ResponseBody>, SendError>, since: Instant) -
         upstream_duration: Some(since.elapsed()),
         ..Facts::default()
     };
-    Ok(Reply {
+    Ok(Box::new(Reply {
         response: response.map(ReplyBody::Upstream),
         facts,
-    })
+    }))
 }

@@ -65,9 +65,9 @@ impl Outbound {
 
 impl<S> Service<Credentialed> for Inject<S>
 where
-    S: Service<Outbound, Response = Reply, Error = Box<Failure>>,
+    S: Service<Outbound, Response = Box<Reply>, Error = Box<Failure>>,
 {
-    type Response = Reply;
+    type Response = Box<Reply>;
     type Error = Box<Failure>;
     type Future = ResponseFuture<S::Future>;
 
@@ -140,17 +140,17 @@ pub fn preview(
 
 fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
     let put = put(&request)?;
-    let (mut head, body, connection, route, prefix) = request.into_parts();
-    let target = rewrite(&mut head, &route, prefix, &connection, &put)?;
+    let (mut boxed, body, connection, route, prefix) = request.into_parts();
+    let head = &mut *boxed;
+    let target = rewrite(head, &route, prefix, &connection, &put)?;
     frame(&mut head.headers, head.fields, &body);
 
     let mut request = Request::new(OutgoingBody::new(body));
-    *request.method_mut() = head.method;
+    *request.method_mut() = std::mem::take(&mut head.method);
     *request.uri_mut() = Uri::from(target);
-    *request.headers_mut() = head.headers;
+    *request.headers_mut() = std::mem::take(&mut head.headers);
     let origin = Origin {
-        authority: head.authority,
-        target: head.target,
+        head: boxed,
         prefix,
     };
     Ok((Outbound { request, route }, origin))
@@ -217,6 +217,10 @@ fn target(head: &Head, route: &Route, prefix: usize, put: &Put) -> Result<PathAn
             Some(own) if !own.is_empty() => format!("{own}&{}", rendered.query),
             _ => rendered.query.clone(),
         }));
+    }
+    let unchanged = route.strip_prefix && raw.get(..prefix) == Some(&*route.base_path);
+    if unchanged && path::is_plain(raw) && query.as_deref() == head.target.query() {
+        return Ok(head.target.clone());
     }
     let target = path::outgoing(&route.base_path, rest, query.as_deref())
         .map_err(|refused| Error::PathRefused(refused.to_string()))?;

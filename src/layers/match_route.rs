@@ -15,6 +15,7 @@ use super::{Authenticated, Connection, Error, Facts, Failure, Head, InFlight, Ou
 use crate::{
     body::RequestBody,
     callers::Caller,
+    clock::{Instant, now},
     routes::{
         Route,
         table::{Found, RequestView},
@@ -42,12 +43,14 @@ pub struct MatchRoute<S> {
 /// A request that a route takes.
 #[derive(Debug)]
 pub struct Routed {
-    head: Head,
+    head: Box<Head>,
     body: RequestBody,
     connection: Arc<Connection>,
     route: Arc<Route>,
     /// Bytes of the raw path that the route's prefix matched.
     prefix: usize,
+    /// When its head was complete; of a replay, when that began.
+    received: Instant,
     /// The lease that the upstream refused and how it said so, where this is the replay.
     refused: Option<(u64, StatusCode)>,
 }
@@ -78,6 +81,11 @@ impl Routed {
         !self.body.is_empty()
     }
 
+    /// When its head was complete; of a replay, when that began.
+    pub fn received(&self) -> Instant {
+        self.received
+    }
+
     /// The lease that the upstream refused and how it said so, where this is the replay.
     pub fn refused(&self) -> Option<(u64, StatusCode)> {
         self.refused
@@ -86,6 +94,11 @@ impl Routed {
     /// Marks it as the replay after the upstream refused `lease`.
     pub(super) fn mark_refused(&mut self, lease: u64, status: StatusCode) {
         self.refused = Some((lease, status));
+    }
+
+    /// Marks it as a replay that begins now.
+    pub(super) fn restart(&mut self) {
+        self.received = now();
     }
 
     /// The body, to be remembered or replaced for a replay.
@@ -101,12 +114,13 @@ impl Routed {
             connection: Arc::clone(&self.connection),
             route: Arc::clone(&self.route),
             prefix: self.prefix,
+            received: self.received,
             refused: self.refused,
         }
     }
 
     /// Takes head and body; what is left tells where they belong.
-    pub fn into_parts(self) -> (Head, RequestBody, Arc<Connection>, Arc<Route>, usize) {
+    pub fn into_parts(self) -> (Box<Head>, RequestBody, Arc<Connection>, Arc<Route>, usize) {
         (
             self.head,
             self.body,
@@ -119,9 +133,9 @@ impl Routed {
 
 impl<S> Service<Authenticated> for MatchRoute<S>
 where
-    S: Service<Routed, Response = Reply, Error = Box<Failure>>,
+    S: Service<Routed, Response = Box<Reply>, Error = Box<Failure>>,
 {
-    type Response = Reply;
+    type Response = Box<Reply>;
     type Error = Box<Failure>;
     type Future = ResponseFuture<S::Future>;
 
@@ -143,7 +157,8 @@ where
                 };
             }
         };
-        let in_flight = InFlight::new(route.metrics.clone(), request.received());
+        let received = request.received();
+        let in_flight = InFlight::new(route.metrics.clone(), received);
         let permitted = route.allow.permits(request.caller());
         let (head, body, connection, caller) = request.into_parts();
         let (inner, error) = if permitted {
@@ -153,6 +168,7 @@ where
                 connection,
                 route: Arc::clone(&route),
                 prefix,
+                received,
                 refused: None,
             };
             (Some(self.inner.call(routed)), None)

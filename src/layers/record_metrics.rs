@@ -88,7 +88,7 @@ pub type Metered = Reply<MeteredBody>;
 
 impl<S> Service<Inbound> for RecordMetrics<S>
 where
-    S: Service<Inbound, Response = Reply>,
+    S: Service<Inbound, Response = Box<Reply>>,
 {
     type Response = Metered;
     type Error = S::Error;
@@ -121,7 +121,7 @@ pin_project! {
 
 impl<F, E> Future for ResponseFuture<F>
 where
-    F: Future<Output = Result<Reply, E>>,
+    F: Future<Output = Result<Box<Reply>, E>>,
 {
     type Output = Result<Metered, E>;
 
@@ -130,7 +130,7 @@ where
         let Reply {
             response,
             mut facts,
-        } = ready!(this.inner.poll(cx))?;
+        } = *ready!(this.inner.poll(cx))?;
         let in_flight = facts
             .in_flight
             .take()

@@ -30,7 +30,9 @@ pub struct Reply<B = ReplyBody> {
 }
 
 /// How a layer below [`Respond`](super::Respond) ends.
-pub type Outcome = Result<Reply, Box<Failure>>;
+///
+/// Both are boxed: a reply is moved once a layer, and one allocation costs less than the second move.
+pub type Outcome = Result<Box<Reply>, Box<Failure>>;
 
 /// What was learnt on the way; each layer adds its own on the way back.
 #[derive(Debug, Default)]

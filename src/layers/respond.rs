@@ -38,9 +38,9 @@ pub struct Respond<S> {
 
 impl<S> Service<Inbound> for Respond<S>
 where
-    S: Service<Inbound, Response = Reply, Error = Box<Failure>>,
+    S: Service<Inbound, Response = Box<Reply>, Error = Box<Failure>>,
 {
-    type Response = Reply;
+    type Response = Box<Reply>;
     type Error = Infallible;
     type Future = ResponseFuture<S::Future>;
 
@@ -64,7 +64,7 @@ pin_project! {
 }
 
 impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
-    type Output = Result<Reply, Infallible>;
+    type Output = Result<Box<Reply>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(inner) = self.project().inner.as_pin_mut() else {
@@ -92,7 +92,7 @@ struct Problem<'a> {
     credential: Option<&'a str>,
 }
 
-fn respond(failure: Box<Failure>) -> Reply {
+fn respond(failure: Box<Failure>) -> Box<Reply> {
     let Failure { error, mut facts } = *failure;
     let look = error.appearance();
     facts.code = Some(look.code);
@@ -134,7 +134,7 @@ fn respond(failure: Box<Failure>) -> Reply {
             HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
         );
     }
-    Reply { response, facts }
+    Box::new(Reply { response, facts })
 }
 
 fn proxy_status(error: &Error) -> String {

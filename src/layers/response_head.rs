@@ -1,8 +1,9 @@
 //! What a response's head loses or changes on its way back.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{
+    Head,
     fields::{self, Fields},
     hop_by_hop,
 };
@@ -14,10 +15,8 @@ use crate::{
 /// Where the client thinks the response comes from.
 #[derive(Debug)]
 pub(super) struct Origin {
-    /// What it called us.
-    pub(super) authority: Option<Authority<'static>>,
-    /// What it asked for.
-    pub(super) target: PathAndQuery,
+    /// What it asked for, of whom.
+    pub(super) head: Box<Head>,
     /// Bytes of the target's path that the route's base path replaced.
     pub(super) prefix: usize,
 }
@@ -107,7 +106,7 @@ fn map(location: &str, route: &Route, origin: &Origin) -> Option<HeaderValue> {
         None => return None,
     };
     let rest = if rest.starts_with('/') { rest } else { "/" };
-    let prefix = origin.target.path().get(..origin.prefix)?;
+    let prefix = origin.head.target.path().get(..origin.prefix)?;
     let path = if route.strip_prefix {
         // What lies outside the base path is no part of this route.
         let below = rest.strip_prefix(&*route.base_path)?;
@@ -115,7 +114,7 @@ fn map(location: &str, route: &Route, origin: &Origin) -> Option<HeaderValue> {
     } else {
         format!("/{}", rest.strip_prefix(&*route.base_path)?)
     };
-    let text = match (&origin.authority, absolute) {
+    let text = match (&origin.head.authority, absolute) {
         (Some(authority), true) => format!("http://{authority}{path}"),
         _ => path,
     };

@@ -36,9 +36,9 @@ pub struct RetryRejected<S> {
 
 impl<S> Service<Routed> for RetryRejected<S>
 where
-    S: Service<Routed, Response = Reply, Error = Box<Failure>> + Clone,
+    S: Service<Routed, Response = Box<Reply>, Error = Box<Failure>> + Clone,
 {
-    type Response = Reply;
+    type Response = Box<Reply>;
     type Error = Box<Failure>;
     type Future = ResponseFuture<S, S::Future>;
 
@@ -96,6 +96,7 @@ impl Copy {
     /// The request once more, and what another replay would need.
     fn replay(self) -> Option<(Routed, Self)> {
         let mut routed = self.routed.without_body();
+        routed.restart();
         let body = match self.body {
             None => None,
             Some(handle) => {
@@ -129,7 +130,7 @@ pin_project! {
 
 impl<S, F> Future for ResponseFuture<S, F>
 where
-    S: Service<Routed, Response = Reply, Error = Box<Failure>, Future = F>,
+    S: Service<Routed, Response = Box<Reply>, Error = Box<Failure>, Future = F>,
     F: Future<Output = Outcome>,
 {
     type Output = Outcome;
@@ -180,10 +181,10 @@ fn next(outcome: &Outcome, copy: &mut Option<Copy>, spent: &mut Spent) -> Option
     }
     match copy.take()?.replay() {
         Some((mut routed, rest)) => {
-            if let Ok(Reply { response, facts }) = outcome
-                && let Some(refusal) = &facts.refusal
+            if let Ok(reply) = outcome
+                && let Some(refusal) = &reply.facts.refusal
             {
-                routed.mark_refused(refusal.lease, response.status());
+                routed.mark_refused(refusal.lease, reply.response.status());
             }
             *copy = Some(rest);
             Some(routed)

@@ -66,11 +66,15 @@ pub(super) async fn serve<S>(
         connection: Arc::new(connection),
         phase: Arc::clone(&phase),
     };
-    let hyper = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    if serving.limits.fields != HYPER_FIELDS {
+        // Told its own default, hyper would still move from arrays on the stack to filled ones.
+        builder.max_headers(serving.limits.fields);
+    }
+    let hyper = builder
         // The watch keeps this deadline, without a timer per request.
         .header_read_timeout(None)
         .max_header_size(serving.limits.bytes)
-        .max_headers(serving.limits.fields)
         .serve_connection(io, handler);
     let driven = Driven {
         hyper: Some(hyper),
@@ -233,6 +237,8 @@ impl Body for ServedBody {
     }
 }
 
+/// How many fields hyper takes unless it is told otherwise.
+const HYPER_FIELDS: usize = 100;
 /// What a client hears whose head took too long; hyper can't say it.
 const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     content-type: application/problem+json\r\n\

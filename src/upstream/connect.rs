@@ -58,7 +58,6 @@ where
 {
     let (sender, connection) = Builder::new()
         .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
         .handshake(TokioIo::new(io))
         .await
         .map_err(|error| SendError::Protocol(Some(error)))?;
@@ -105,5 +104,3 @@ where
 const MAX_ADDRESSES: usize = 8;
 /// Largest response head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
-/// Most fields of a response head.
-const MAX_HEADERS: usize = 256;
