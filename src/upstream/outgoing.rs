@@ -45,7 +45,8 @@ pub(super) struct Limits {
 /// Holds a body back until the upstream says 100, or for so long that it evidently won't.
 #[derive(Debug)]
 struct Gate {
-    hundred: oneshot::Receiver<()>,
+    /// Gone once the final answer has come: that is no permission.
+    hundred: Option<oneshot::Receiver<()>>,
     patience: Pin<Box<Sleep>>,
 }
 
@@ -64,7 +65,7 @@ impl OutgoingBody {
     pub(super) fn expect_continue(&mut self, patience: Duration) -> oneshot::Sender<()> {
         let (sender, hundred) = oneshot::channel();
         self.gate = Some(Gate {
-            hundred,
+            hundred: Some(hundred),
             patience: Box::pin(tokio::time::sleep(patience)),
         });
         sender
@@ -106,6 +107,22 @@ impl Progress {
     }
 }
 
+impl Gate {
+    fn is_permitted(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(hundred) = &mut self.hundred else {
+            return false;
+        };
+        match Pin::new(hundred).poll(cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(_)) => {
+                self.hundred = None;
+                false
+            }
+            Poll::Pending => false,
+        }
+    }
+}
+
 impl Body for OutgoingBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -116,8 +133,7 @@ impl Body for OutgoingBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         if let Some(gate) = &mut this.gate {
-            let opened = Pin::new(&mut gate.hundred).poll(cx).is_ready();
-            if !opened && gate.patience.as_mut().poll(cx).is_pending() {
+            if !gate.is_permitted(cx) && gate.patience.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             this.gate = None;

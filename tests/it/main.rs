@@ -6,8 +6,11 @@
     reason = "this whole crate is a test: an unwrap that fails is a failed test"
 )]
 
+mod answers;
 mod architecture;
 mod cli;
+mod exchange;
+mod faults;
 mod reference;
 mod regression;
 mod support;

@@ -38,7 +38,7 @@ pub fn check_log() {
 }
 
 /// How many lines were logged.
-pub fn lines() -> usize {
+pub fn logged_lines() -> usize {
     *LINES.lock().unwrap()
 }
 

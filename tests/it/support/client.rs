@@ -93,6 +93,14 @@ impl Client {
         answer
     }
 
+    /// Waits until these bytes have come; they stay to be read.
+    #[track_caller]
+    pub fn until_received(&mut self, text: &str) {
+        while !self.wire.holds(text.as_bytes()) {
+            assert!(self.wire.fill(), "{text:?} did not come");
+        }
+    }
+
     /// Everything that still comes until the proxy closes the connection.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {

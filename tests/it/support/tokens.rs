@@ -17,7 +17,7 @@ pub enum TokenAnswer {
     /// This token, for so many seconds.
     Same(String, u64),
     /// A status, more fields (each with its line end) and a body.
-    Status(u16, &'static str, String),
+    Status(u16, String, String),
     /// These bytes, and the end of the connection.
     Raw(Vec<u8>),
     /// A reset.
@@ -77,7 +77,7 @@ fn answer(exchange: &mut Exchange<'_>, call: usize, script: TokenAnswer) {
             exchange.answer(200, JSON, &body(&canary::token(call), life));
         }
         TokenAnswer::Same(token, life) => exchange.answer(200, JSON, &body(&token, life)),
-        TokenAnswer::Status(status, fields, text) => exchange.answer(status, fields, &text),
+        TokenAnswer::Status(status, fields, text) => exchange.answer(status, &fields, &text),
         TokenAnswer::Raw(bytes) => {
             exchange.write(bytes);
             exchange.close();

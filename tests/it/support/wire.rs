@@ -155,6 +155,11 @@ impl Wire {
         self.ended.is_none()
     }
 
+    /// Whether these bytes have come and are not read.
+    pub fn holds(&self, bytes: &[u8]) -> bool {
+        self.buffer.windows(bytes.len()).any(|it| it == bytes)
+    }
+
     /// The next head; `None` where the connection ended first.
     pub fn head(&mut self) -> Option<Message> {
         let end = self.find(b"\r\n\r\n")?;
