@@ -31,7 +31,11 @@ fn bit(name: &str) -> u32 {
         "transfer-encoding" => TRANSFER_ENCODING,
         "content-length" => CONTENT_LENGTH,
         "connection" => CONNECTION,
-        "keep-alive" | "proxy-connection" | "proxy-authorization" | "upgrade" => HOP_BY_HOP,
+        "keep-alive"
+        | "proxy-connection"
+        | "proxy-authorization"
+        | "upgrade"
+        | "http2-settings" => HOP_BY_HOP,
         "te" => TE,
         "via" => VIA,
         "origin" => ORIGIN,

@@ -42,7 +42,8 @@ fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     names
 }
 
-const FIELDS: [HeaderName; 6] = [
+const FIELDS: [HeaderName; 7] = [
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHORIZATION,

@@ -10,7 +10,6 @@ mod answers;
 mod architecture;
 mod cli;
 mod exchange;
-mod faults;
 mod reference;
 mod regression;
 mod support;

@@ -2,6 +2,8 @@
 //! entry in the list of published faults that the project keeps; each test fails without its defence.
 
 mod browsers;
+mod credentials;
 mod framing;
+mod headers;
 mod hosts;
 mod paths;
