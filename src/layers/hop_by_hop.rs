@@ -1,6 +1,6 @@
 //! Fields that belong to one connection (RFC 9110, 7.6.1): taken out of every message before anything is added.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 
 use super::fields::{self, Fields};
 
@@ -9,53 +9,60 @@ use super::fields::{self, Fields};
 /// Framing and Host are ours: naming them in `Connection` removes nothing. `TE: trailers` and the
 /// announcement of trailers are kept, since trailers are passed on.
 pub(super) fn strip(headers: &mut HeaderMap, fields: Fields) {
-    let any = fields::HOP_BY_HOP | fields::CONNECTION | fields::TE | fields::TRANSFER_ENCODING;
-    if !fields.any(any) {
-        return;
-    }
-    let trailers = headers.get(header::TE).is_some_and(|te| te == "trailers");
-    if headers.contains_key(header::CONNECTION) {
+    if fields.any(fields::CONNECTION) {
         for name in named_in_connection(headers) {
             headers.remove(name);
         }
         headers.remove(header::CONNECTION);
     }
-    for name in FIELDS {
-        headers.remove(name);
+    if fields.any(fields::HOP_BY_HOP) {
+        for name in FIELDS {
+            headers.remove(name);
+        }
     }
-    if trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    if fields.any(fields::TRANSFER_ENCODING) {
+        headers.remove(header::TRANSFER_ENCODING);
+    }
+    if fields.any(fields::TE)
+        && let Some(te) = headers.remove(header::TE)
+        && te == "trailers"
+    {
+        headers.insert(header::TE, te);
     }
 }
 
 fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let mut names = Vec::new();
-    for value in headers.get_all(header::CONNECTION) {
-        for token in value.as_bytes().split(|byte| *byte == b',') {
-            if let Ok(name) = HeaderName::from_bytes(token.trim_ascii())
-                && !KEPT.contains(&name)
-            {
-                names.push(name);
-            }
-        }
-    }
-    names
+    let values = headers.get_all(header::CONNECTION).iter();
+    let tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tokens
+        .map(<[u8]>::trim_ascii)
+        // Nearly always one of these two, which are no fields.
+        .filter(|token| {
+            !OPTIONS
+                .iter()
+                .any(|option| token.eq_ignore_ascii_case(option))
+        })
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !KEPT.contains(name))
+        .collect()
 }
 
-const FIELDS: [HeaderName; 7] = [
+/// Connection options with a meaning of their own; `Keep-Alive`, the field, goes in any case.
+const OPTIONS: [&[u8]; 2] = [b"keep-alive", b"close"];
+
+const FIELDS: [HeaderName; 5] = [
     HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
 
 /// Not removed for being named in `Connection`.
-const KEPT: [HeaderName; 5] = [
+const KEPT: [HeaderName; 6] = [
     header::HOST,
     header::CONTENT_LENGTH,
+    header::TE,
     header::TRANSFER_ENCODING,
     header::TRAILER,
     header::CONNECTION,
@@ -63,6 +70,8 @@ const KEPT: [HeaderName; 5] = [
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn strip_all(headers: &mut HeaderMap) {

@@ -57,7 +57,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) = Builder::new()
-        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
         .handshake(TokioIo::new(io))
         .await
         .map_err(|error| SendError::Protocol(Some(error)))?;
