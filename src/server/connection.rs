@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -166,6 +166,7 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.phase.called();
+        let knows_chunks = request.version() != Version::HTTP_10;
         let inbound = Inbound {
             request: request.map(RequestBody::new),
             connection: Arc::clone(&self.connection),
@@ -175,6 +176,7 @@ where
         let mut stack = self.stack.lock().unwrap_or_else(PoisonError::into_inner);
         Answering {
             inner: stack.call(inbound),
+            knows_chunks,
             phase: Some(Arc::clone(&self.phase)),
         }
     }
@@ -185,6 +187,7 @@ pin_project! {
     struct Answering<F> {
         #[pin]
         inner: F,
+        knows_chunks: bool,
         phase: Option<Arc<Phase>>,
     }
 }
@@ -199,13 +202,23 @@ where
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
         let phase = this.phase.take();
-        Poll::Ready(Ok(response.map(|body| ServedBody { body, phase })))
+        let open_ended = !*this.knows_chunks && response.body().size_hint().exact().is_none();
+        if open_ended && let Some(phase) = &phase {
+            phase.set_open_ended(true);
+        }
+        Poll::Ready(Ok(response.map(|body| ServedBody {
+            body,
+            open_ended,
+            phase,
+        })))
     }
 }
 
 /// Tells the connection when the answer is complete: hyper drops the body then.
 struct ServedBody {
     body: LoggedBody,
+    /// Only the connection's end delimits it.
+    open_ended: bool,
     phase: Option<Arc<Phase>>,
 }
 
@@ -225,7 +238,20 @@ impl Body for ServedBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let ended = match &frame {
+            None => true,
+            Some(Ok(_)) => this.body.is_end_stream(),
+            Some(Err(_)) => false,
+        };
+        if this.open_ended
+            && ended
+            && let Some(phase) = &this.phase
+        {
+            phase.set_open_ended(false);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,12 +5,13 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -35,6 +36,8 @@ pub(super) struct Phase {
     watch: Watch,
     timeouts: ClientTimeouts,
     state: AtomicU8,
+    /// An answer has begun whose end only the connection's end tells.
+    open_ended: AtomicBool,
 }
 
 impl Phase {
@@ -44,6 +47,7 @@ impl Phase {
             watch,
             timeouts,
             state: AtomicU8::new(IDLE),
+            open_ended: AtomicBool::new(false),
         })
     }
 
@@ -65,6 +69,11 @@ impl Phase {
     pub(super) fn answered(&self) {
         self.state.store(IDLE, Ordering::Relaxed);
         self.watch.within(self.timeouts.idle);
+    }
+
+    /// Until it is unset, the connection's end would tell an HTTP/1.0 client that its answer is whole.
+    pub(super) fn set_open_ended(&self, open_ended: bool) {
+        self.open_ended.store(open_ended, Ordering::Relaxed);
     }
 
     /// Whether a head has begun and is not complete.
@@ -119,6 +128,15 @@ impl ClientIo {
             _ => {}
         }
         written
+    }
+}
+
+impl Drop for ClientIo {
+    fn drop(&mut self) {
+        if self.phase.open_ended.load(Ordering::Relaxed) {
+            // A reset and no orderly end: the answer was cut.
+            let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 
