@@ -19,6 +19,7 @@ use super::{
     Connection, Error, Failure, Inbound, Reply,
     early::Early,
     fields::{self, Fields},
+    hop_by_hop,
 };
 use crate::{
     body::RequestBody,
@@ -182,10 +183,7 @@ fn check_framing(headers: &HeaderMap, fields: Fields) -> Result<(), Error> {
     if !fields.any(fields::TRANSFER_ENCODING | fields::UNDERSCORE) {
         return Ok(());
     }
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next()
-        && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some())
-    {
+    if !hop_by_hop::is_plainly_coded(headers) {
         return Err(Error::RequestInvalid(
             "Transfer-Encoding must be exactly `chunked`",
         ));

@@ -115,8 +115,10 @@ impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
             Some(inner) => ready!(inner.poll(cx)),
             None => Err(this.error.take().unwrap_or(Error::Internal).into()),
         };
-        if let (Ok(reply), Some((route, origin))) = (&mut outcome, this.origin) {
-            response_head::rewrite(reply.response.headers_mut(), route, origin);
+        if let (Ok(reply), Some((route, origin))) = (&mut outcome, this.origin)
+            && let Err(error) = response_head::rewrite(reply.response.headers_mut(), route, origin)
+        {
+            outcome = Err(error.into());
         }
         Poll::Ready(outcome)
     }

@@ -3,13 +3,13 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{
-    Head,
+    Error, Head,
     fields::{self, Fields},
     hop_by_hop,
 };
 use crate::{
     routes::{Cookies, Route, host::Authority},
-    upstream::Scheme,
+    upstream::{Scheme, SendError},
 };
 
 /// Where the client thinks the response comes from.
@@ -22,8 +22,18 @@ pub(super) struct Origin {
 }
 
 /// Makes the upstream's head ours.
-pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
+///
+/// # Errors
+/// A transfer coding under which hyper may have found another body than the upstream meant.
+pub(super) fn rewrite(
+    headers: &mut HeaderMap,
+    route: &Route,
+    origin: &Origin,
+) -> Result<(), Error> {
     let fields = Fields::of(headers);
+    if fields.any(fields::TRANSFER_ENCODING) && !hop_by_hop::is_plainly_coded(headers) {
+        return Err(Error::Upstream(SendError::Protocol(None)));
+    }
     hop_by_hop::strip(headers, fields);
     if fields.any(fields::LOCATION) {
         rewrite_locations(headers, route, origin);
@@ -40,6 +50,7 @@ pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
             Cookies::Pass => rewrite_cookies(headers, route, origin),
         }
     }
+    Ok(())
 }
 
 fn rewrite_locations(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
