@@ -10,6 +10,7 @@ mod answers;
 mod architecture;
 mod cli;
 mod exchange;
+mod faults;
 mod reference;
 mod regression;
 mod support;

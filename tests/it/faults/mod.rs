@@ -1,1 +1,8 @@
-//! The fault matrix: everyone the proxy talks to misbehaves in turn, and the others must not notice more than they must.
+//! The fault matrix: everyone the proxy talks to misbehaves in turn, and the others notice no more than they must.
+
+mod clients;
+mod refusals;
+mod reload;
+mod shutdown;
+mod token_endpoints;
+mod upstreams;

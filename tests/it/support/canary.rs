@@ -1,6 +1,6 @@
 //! Secrets of all tests hold one word; it is searched in everything that the proxy says to clients and logs.
 //!
-//! The log is taken at its most talkative level, of the proxy and of every crate in it.
+//! The log is taken at its most talkative level, of the proxy and of every crate in it; `SHOW_LOG=1` shows it.
 
 use std::{
     fmt::Write as _,
@@ -90,6 +90,9 @@ struct Ear;
 impl io::Write for Ear {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         *LINES.lock().unwrap() += 1;
+        if std::env::var_os("SHOW_LOG").is_some() {
+            io::stderr().write_all(line)?;
+        }
         if find(line).is_some() {
             let line = String::from_utf8_lossy(line).into_owned();
             LEAKS.lock().unwrap().push(line);
