@@ -89,6 +89,7 @@ impl App {
             settings,
             report,
             files,
+            ..
         } = load(&origin, &context)?;
         let watched = Mutex::new(watched(&origin, files));
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -130,6 +131,7 @@ impl App {
             settings,
             report,
             files,
+            ..
         } = match loaded {
             Ok(compiled) => compiled,
             Err(error) => {

@@ -4,6 +4,7 @@
 //! error was found, so that a file that is refused causes no token call.
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +12,7 @@ use std::{
 
 use crate::{
     config::{self, Loaded, Report, Resolver, interpolate::Env},
-    credentials::{Credentials, grants},
+    credentials::{CredentialHandle, Credentials, grants},
     routes::{Snapshot, table::TableBuilder},
     telemetry::metrics::Metrics,
     upstream::Upstreams,
@@ -51,6 +52,8 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Listeners, threads, limits, logs.
     pub settings: Settings,
+    /// Every credential of the file by name, also those that no route uses.
+    pub credentials: HashMap<String, CredentialHandle>,
     /// Warnings; no errors.
     pub report: Report,
     /// The files that it depends on besides its own, to be watched.
@@ -175,6 +178,7 @@ fn compile_with(
     Ok(Compiled {
         snapshot,
         settings,
+        credentials: handles,
         report: loaded.into_report(),
         files,
     })

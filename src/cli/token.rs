@@ -1,6 +1,6 @@
 //! `bearerd token`: obtains one credential, as the proxy would, and describes it.
 
-use std::{fmt::Write, path::PathBuf, time::Duration};
+use std::{collections::HashMap, fmt::Write, path::PathBuf, time::Duration};
 
 use super::{
     file, harden,
@@ -47,14 +47,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let compiled = runtime
         .block_on(async { compile::load_file(&path, &context) })
         .map_err(|error| file::refused(&error))?;
-    let handles: Vec<&CredentialHandle> = compiled
-        .snapshot
-        .table
-        .values()
-        .iter()
-        .filter_map(|it| Some(&it.credential.as_ref()?.handle))
-        .collect();
-    let handle = find(&handles, &args.name)?;
+    let handle = find(&compiled.credentials, &args.name)?;
     let lease = runtime
         .block_on(handle.lease(PATIENCE))
         .map_err(|error| not_obtained(&error, &handle.view()))?;
@@ -65,14 +58,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     })
 }
 
-fn find<'a>(handles: &[&'a CredentialHandle], name: &str) -> Result<&'a CredentialHandle, Failure> {
-    if let Some(handle) = handles.iter().find(|it| **it.name() == *name) {
-        return Ok(handle);
-    }
-    let failure = Failure::usage(format!("no route uses a credential `{name}`"));
-    Err(match nearest(name, handles.iter().map(|it| &**it.name())) {
-        Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None => failure.hint("`bearerd check` tells what is in the file"),
+fn find<'a>(
+    handles: &'a HashMap<String, CredentialHandle>,
+    name: &str,
+) -> Result<&'a CredentialHandle, Failure> {
+    handles.get(name).ok_or_else(|| {
+        let failure = Failure::usage(format!("the file has no credential `{name}`"));
+        match nearest(name, handles.keys().map(String::as_str)) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint("`bearerd check` tells what is in the file"),
+        }
     })
 }
 

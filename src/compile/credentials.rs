@@ -62,25 +62,22 @@ pub(super) fn compile(
     sources
 }
 
-/// The slots of the credentials that routes use.
+/// The slots of all credentials. One that no route uses is never fetched ahead, and forgotten with its handle.
 pub(super) fn handles(
     file: &RawFile,
     sources: Sources,
     cx: &Context<'_>,
 ) -> HashMap<String, CredentialHandle> {
     let used = used_names(file);
-    let used = sources
-        .into_iter()
-        .filter(|(name, _)| used.contains(&name.as_str()));
-    used.map(|(name, built)| {
+    let handle = |(name, built): (String, Built)| {
         let settings = CacheSettings {
-            prewarm: built.settings.prewarm && cx.prewarm,
+            prewarm: built.settings.prewarm && cx.prewarm && used.contains(&name.as_str()),
             ..built.settings
         };
         let handle = cx.credentials.handle(&name, built.source, settings);
         (name, handle)
-    })
-    .collect()
+    };
+    sources.into_iter().map(handle).collect()
 }
 
 fn build(

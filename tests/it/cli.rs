@@ -318,6 +318,25 @@ fn an_unknown_credential_is_2_with_a_suggestion() {
 }
 
 #[test]
+fn token_obtains_also_what_no_route_uses() {
+    let folder = Folder::new("token-unused");
+    let spare = "  spare: { static: { token: { env: BILLING_TOKEN } } }\nroutes:";
+    folder.write(
+        "routes.yaml",
+        &GOOD
+            .replace("UPSTREAM", "127.0.0.1:9")
+            .replace("routes:", spare),
+    );
+    let output = bearerd(&folder, &["token", "spare", "--show"]);
+    assert_eq!(
+        text(&output.stdout),
+        "canary/token+1\n",
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
 fn an_unreachable_token_endpoint_is_1() {
     let folder = Folder::new("token-unreachable");
     let file = r#"
