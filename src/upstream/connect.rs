@@ -14,25 +14,29 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{OutgoingBody, SendError, Upstream};
+use super::{
+    OutgoingBody, SendError, Upstream,
+    allowance::{Allowance, Allowed},
+};
 use crate::clock::{Verdict, Watch};
 
 /// Dials `upstream` and spawns the task that drives the connection on this worker.
 pub(super) async fn connect(
     upstream: &Upstream,
     watch: &Watch,
+    allowance: &Allowance,
 ) -> Result<SendRequest<OutgoingBody>, SendError> {
     let tcp = dial(upstream).await?;
     // Heads and small bodies go out in one write each: nothing for Nagle to gather.
     let _ = tcp.set_nodelay(true);
     match upstream.tls() {
-        None => handshake(tcp, watch).await,
+        None => handshake(tcp, watch, allowance).await,
         Some((connector, name)) => {
             let tls = connector
                 .connect(name.clone(), tcp)
                 .await
                 .map_err(SendError::Tls)?;
-            handshake(tls, watch).await
+            handshake(tls, watch, allowance).await
         }
     }
 }
@@ -52,13 +56,18 @@ async fn dial(upstream: &Upstream) -> Result<TcpStream, SendError> {
     Err(SendError::Refused(last))
 }
 
-async fn handshake<I>(io: I, watch: &Watch) -> Result<SendRequest<OutgoingBody>, SendError>
+async fn handshake<I>(
+    io: I,
+    watch: &Watch,
+    allowance: &Allowance,
+) -> Result<SendRequest<OutgoingBody>, SendError>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let allowance = allowance.clone();
     let (sender, connection) = Builder::new()
         .max_header_size(MAX_HEAD)
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(Allowed { io, allowance }))
         .await
         .map_err(|error| SendError::Protocol(Some(error)))?;
     tokio::spawn(Watched {

@@ -13,6 +13,7 @@ use std::{
 use http::HeaderValue;
 use rustls_pki_types::ServerName;
 
+mod allowance;
 mod connect;
 mod error;
 mod outgoing;

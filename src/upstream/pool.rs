@@ -12,7 +12,7 @@ use std::{
 use hyper::client::conn::http1::SendRequest;
 use tokio::sync::oneshot;
 
-use super::{OutgoingBody, SendError, Upstream, connect};
+use super::{OutgoingBody, SendError, Upstream, allowance::Allowance, connect};
 use crate::clock::{Verdict, Watch, Watchdog};
 
 /// One worker's connections to one upstream.
@@ -36,6 +36,7 @@ struct State {
 pub(super) struct Connection {
     pub(super) sender: SendRequest<OutgoingBody>,
     pub(super) watch: Watch,
+    pub(super) allowance: Allowance,
     /// Whether it has served a request before.
     pub(super) reused: bool,
     place: Option<Place>,
@@ -136,10 +137,12 @@ impl Pool {
 
     async fn make(&self, place: Place) -> Result<Connection, SendError> {
         let watch = self.watchdog.watch();
-        let sender = connect::connect(&self.upstream, &watch).await?;
+        let allowance = Allowance::new();
+        let sender = connect::connect(&self.upstream, &watch, &allowance).await?;
         Ok(Connection {
             sender,
             watch,
+            allowance,
             reused: false,
             place: Some(place),
         })

@@ -42,6 +42,7 @@ impl ResponseBody {
         idle: Duration,
     ) -> Self {
         connection.watch.within(idle);
+        connection.allowance.end();
         let mut body = Self {
             incoming,
             connection: Some(connection),

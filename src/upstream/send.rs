@@ -116,13 +116,14 @@ impl Pools {
     }
 }
 
-/// Sets the exchange's first deadline; a body that moves sets the next ones.
+/// Sets the exchange's first bounds; a body that moves sets the next ones.
 fn begin(connection: &Connection, progress: Option<&Arc<Progress>>, timeouts: SendTimeouts) {
     let SendTimeouts {
         response_head,
         idle_body,
         ..
     } = timeouts;
+    connection.allowance.begin();
     match progress {
         None => connection.watch.within(response_head),
         Some(progress) => {
@@ -156,7 +157,7 @@ fn classify(error: hyper::Error, connection: &Connection) -> SendError {
         SendError::HeadTimeout
     } else if error.is_user() {
         SendError::ClientBody(error)
-    } else if error.is_parse() {
+    } else if error.is_parse() || connection.allowance.is_spent() {
         SendError::Protocol(Some(error))
     } else {
         SendError::Reset {
