@@ -1,6 +1,8 @@
 //! Clients in trouble, or up to something: bounded, answered where there is an answer, and nobody else notices.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use bearerd::clock::now;
 
 use crate::support::{End, TestProxy, Upstream, plain, until};
 
@@ -14,7 +16,7 @@ fn a_head_that_does_not_come_is_408() {
     let proxy = with_limits(&upstream, "header_timeout: 400ms, drain: 1s");
     let mut slow = proxy.connect();
     slow.send("GET / HTTP/1.1\r\nHost: local");
-    let since = Instant::now();
+    let since = now();
     let answer = slow.answer();
     assert_eq!((answer.status(), &*answer.code()), (408, "request_timeout"));
     assert!(since.elapsed() < Duration::from_secs(3));
@@ -26,7 +28,7 @@ fn a_head_that_drips_is_408_all_the_same() {
     let upstream = Upstream::ok();
     let proxy = with_limits(&upstream, "header_timeout: 400ms, drain: 1s");
     let mut slow = proxy.connect();
-    let since = Instant::now();
+    let since = now();
     slow.send("GET / HTTP/1.1\r\n");
     until("the proxy has had enough", || {
         !slow.try_send(b"X: y\r\n") || since.elapsed() > Duration::from_secs(5)
@@ -50,7 +52,7 @@ fn a_connection_that_says_nothing_is_closed_in_time() {
     let mut idle = proxy.connect();
     idle.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(idle.answer().status(), 200);
-    let since = Instant::now();
+    let since = now();
     assert_eq!(idle.rest(), b"");
     silent.rest();
     assert!(since.elapsed() < Duration::from_secs(3));
@@ -132,7 +134,7 @@ fn a_client_that_leaves_ends_its_request_upstream() {
         let mut client = proxy.connect();
         client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         until("the upstream has it", || upstream.count() == 1);
-        let since = Instant::now();
+        let since = now();
         if reset {
             client.reset()
         } else {
@@ -181,7 +183,7 @@ fn a_body_that_stands_still_ends_the_request() {
     ));
     let mut client = proxy.connect();
     client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc");
-    let since = Instant::now();
+    let since = now();
     let answer = client.answer();
     assert!(matches!(answer.status(), 408 | 504), "{answer:?}");
     assert!(since.elapsed() < Duration::from_secs(3));

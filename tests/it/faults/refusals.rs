@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use bearerd::clock::now;
+
 use crate::support::{
     Exchange, Gate, TestProxy, TokenAnswer, TokenEndpoint, Upstream, token, until, with_credential,
 };
@@ -122,7 +124,7 @@ fn a_hundred_refusals_at_once_are_one_token_call() {
     let seen = Arc::new(Mutex::new(0));
     let (all, tokens) = (Gate::default(), TokenEndpoint::good());
     let upstream = Upstream::start({
-        let (all, seen) = (all.clone(), Arc::clone(&seen));
+        let seen = Arc::clone(&seen);
         move |exchange| {
             if exchange.request.second() == "/first" || !carries(exchange, 1) {
                 return exchange.answer(200, "", "");
@@ -223,7 +225,7 @@ fn an_upstream_that_refuses_everything_does_not_hammer_the_token_endpoint() {
     let tokens = TokenEndpoint::good();
     let upstream = Upstream::start(|exchange| exchange.answer(401, "", ""));
     let proxy = TestProxy::start(&with_credential(&tokens, &upstream, ""));
-    let since = std::time::Instant::now();
+    let since = now();
     for _ in 0..100 {
         assert_eq!(proxy.get("/").code(), "credential_refused");
     }

@@ -1,9 +1,8 @@
 //! The proxy is told to end: what is under way is brought to its end, and nothing new begins.
 
-use std::{
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::{net::TcpStream, time::Duration};
+
+use bearerd::clock::now;
 
 use crate::support::{Gate, TestProxy, Upstream, plain, until};
 
@@ -57,7 +56,7 @@ fn a_request_that_does_not_end_does_not_keep_the_proxy() {
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let head = client.head();
-    let since = Instant::now();
+    let since = now();
     proxy.shut_down();
     until("the proxy has ended", || proxy.has_ended());
     let taken = since.elapsed();

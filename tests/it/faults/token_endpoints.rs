@@ -1,6 +1,8 @@
 //! The token endpoint in trouble: a valid token goes on being used; without one, a typed answer and nothing sent.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use bearerd::clock::now;
 
 use crate::support::{
     Answer, Gate, TestProxy, TokenAnswer, TokenEndpoint, Upstream, closed_port, token, until,
@@ -63,7 +65,7 @@ fn a_failed_endpoint_is_not_asked_by_every_request() {
     let upstream = Upstream::ok();
     let tokens = TokenEndpoint::always(status(500, "", "down"));
     let proxy = TestProxy::start(&with_credential(&tokens, &upstream, ""));
-    let since = Instant::now();
+    let since = now();
     for _ in 0..100 {
         assert_eq!(proxy.get("/").code(), "token_unavailable");
     }
@@ -120,7 +122,7 @@ fn a_silent_endpoint_is_504_and_delays_nobody_else() {
     let mut stuck = proxy.connect();
     stuck.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     until("the endpoint is asked", || tokens.calls() == 1);
-    let since = Instant::now();
+    let since = now();
     for _ in 0..20 {
         assert_eq!(proxy.get("/open/").status(), 200);
     }
@@ -265,7 +267,7 @@ fn a_token_that_comes_expired_is_no_endless_loop() {
         let tokens = TokenEndpoint::always(status(200, "", &body));
         let upstream = Upstream::ok();
         let proxy = TestProxy::start(&with_credential(&tokens, &upstream, "wait: 1s"));
-        let since = Instant::now();
+        let since = now();
         for _ in 0..10 {
             proxy.get("/");
         }
@@ -287,7 +289,7 @@ fn a_valid_token_is_used_while_the_endpoint_is_down_and_not_after_its_end() {
         _ => status(503, "", ""),
     });
     let proxy = TestProxy::start(&with_credential(&tokens, &upstream, "wait: 1s"));
-    let since = Instant::now();
+    let since = now();
     let mut served = 0;
     let mut client = proxy.connect();
     loop {
@@ -327,10 +329,10 @@ fn short_tokens_roll_over_without_a_failure_or_a_wait() {
     let tokens = TokenEndpoint::start(|_| TokenAnswer::Token(2));
     let proxy = TestProxy::start(&with_credential(&tokens, &upstream, ""));
     let mut client = proxy.connect();
-    let since = Instant::now();
+    let since = now();
     let mut slowest = Duration::ZERO;
     while tokens.calls() < 4 {
-        let asked = Instant::now();
+        let asked = now();
         let answer = client
             .send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .answer();

@@ -9,6 +9,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use regex::bytes::Regex;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
 /// The client secret of all tests.
@@ -54,33 +55,28 @@ pub fn listen() {
     });
 }
 
-fn find(text: &[u8]) -> Option<&'static str> {
-    let spellings = spellings().iter();
-    let found = spellings.filter(|it| text.len() >= it.len());
-    found
-        .map(String::as_str)
-        .find(|it| text.windows(it.len()).any(|window| window == it.as_bytes()))
+fn find(text: &[u8]) -> Option<String> {
+    static SEARCH: OnceLock<Regex> = OnceLock::new();
+    let search = SEARCH.get_or_init(|| Regex::new(&spellings().join("|")).unwrap());
+    let found = search.find(text)?;
+    Some(String::from_utf8_lossy(found.as_bytes()).into_owned())
 }
 
 /// Raw, in hexadecimal digits, and in base64 wherever the word may begin.
-fn spellings() -> &'static [String] {
-    static SPELLINGS: OnceLock<Vec<String>> = OnceLock::new();
-    SPELLINGS.get_or_init(|| {
-        let mut hex = String::new();
-        for byte in WORD.bytes() {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        let shifted = (0..3).map(|shift| {
-            // Only whole groups of the word itself: what stands before and behind it is not known.
-            let skipped = (3 - shift) % 3;
-            let word = &WORD.as_bytes()[skipped..];
-            STANDARD_NO_PAD.encode(&word[..word.len() / 3 * 3])
-        });
-        [WORD.to_owned(), hex.to_uppercase(), hex]
-            .into_iter()
-            .chain(shifted)
-            .collect()
-    })
+fn spellings() -> Vec<String> {
+    let mut hex = String::new();
+    for byte in WORD.bytes() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    let shifted = (0..3).map(|skipped| {
+        // Only whole groups of the word itself: what stands before and behind it is not known.
+        let word = &WORD.as_bytes()[skipped..];
+        STANDARD_NO_PAD.encode(&word[..word.len() / 3 * 3])
+    });
+    [WORD.to_owned(), hex.to_uppercase(), hex]
+        .into_iter()
+        .chain(shifted)
+        .collect()
 }
 
 /// Reads every line.
@@ -88,6 +84,10 @@ fn spellings() -> &'static [String] {
 struct Ear;
 
 impl io::Write for Ear {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a switch of the tests, not of the proxy"
+    )]
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         *LINES.lock().unwrap() += 1;
         if std::env::var_os("SHOW_LOG").is_some() {
@@ -118,3 +118,16 @@ static LINES: Mutex<usize> = Mutex::new(0);
 
 /// In every secret; nothing else in a test is called so.
 const WORD: &str = "kanarienvogel";
+
+#[test]
+fn the_word_is_found_in_every_spelling() {
+    for before in ["", "a", "ab", "abc"] {
+        let text = format!("{before}{WORD}/x");
+        let encoded = STANDARD_NO_PAD.encode(&text);
+        assert!(
+            find(text.as_bytes()).is_some() && find(encoded.as_bytes()).is_some(),
+            "{encoded}"
+        );
+    }
+    assert_eq!(find(b"nothing of the kind"), None);
+}

@@ -64,11 +64,6 @@ impl TokenEndpoint {
     pub fn requests(&self) -> Vec<Message> {
         self.server.requests()
     }
-
-    /// Refuses connections from now on.
-    pub fn stop(&self) {
-        self.server.stop();
-    }
 }
 
 fn answer(exchange: &mut Exchange<'_>, call: usize, script: TokenAnswer) {

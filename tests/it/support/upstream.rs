@@ -149,15 +149,6 @@ impl Upstream {
         });
         Self { address, log }
     }
-
-    /// Refuses connections from now on; those that are open stay.
-    pub fn stop(&self) {
-        self.log.stopped.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
-        until("the port is closed", || {
-            TcpStream::connect(self.address).is_err()
-        });
-    }
 }
 
 impl Drop for Upstream {
