@@ -8,8 +8,8 @@ use tower::{Service, ServiceBuilder};
 
 use crate::{
     layers::{
-        AccessLogLayer, AdmitLayer, AttachCredentialLayer, AuthenticateLayer, Inbound, InjectLayer,
-        LoggedBody, MatchRouteLayer, RecordMetricsLayer, RespondLayer, RetryRejectedLayer, forward,
+        AccessLog, Admit, AttachCredential, Authenticate, Inbound, Inject, LoggedBody, MatchRoute,
+        RecordMetrics, Respond, RetryRejected, forward,
     },
     routes::Snapshot,
     telemetry::metrics::Metrics,
@@ -26,21 +26,21 @@ pub fn stack(
 + Send {
     ServiceBuilder::new()
         // Outermost, so that it sees our own errors too.
-        .layer(AccessLogLayer)
+        .layer_fn(AccessLog::new)
         // Inside the log: what it counts is what was answered, body included.
-        .layer(RecordMetricsLayer::new(metrics))
+        .layer_fn(move |inner| RecordMetrics::new(inner, metrics.clone()))
         // Everything below fails by error; above it there are only responses.
-        .layer(RespondLayer)
+        .layer_fn(Respond::new)
         // Before anything is decided by the head: parsed once, refused if it can be read in two ways.
-        .layer(AdmitLayer::new(snapshot))
+        .layer_fn(move |inner| Admit::new(inner, Arc::clone(&snapshot)))
         // Before the routes: a route says which callers it takes.
-        .layer(AuthenticateLayer)
-        .layer(MatchRouteLayer)
+        .layer_fn(Authenticate::new)
+        .layer_fn(MatchRoute::new)
         // Above the next two, which it runs again: a replay needs another lease, injected anew.
-        .layer(RetryRejectedLayer)
-        .layer(AttachCredentialLayer)
+        .layer_fn(RetryRejected::new)
+        .layer_fn(AttachCredential::new)
         // Last before the wire: strips what the client sent, then puts in ours.
-        .layer(InjectLayer)
+        .layer_fn(Inject::new)
         .service(forward(pools))
 }
 

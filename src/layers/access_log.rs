@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Response, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::{Facts, Inbound, MeteredBody, Reply, record_metrics::Metered};
 use crate::{
@@ -24,22 +24,17 @@ use crate::{
     upstream::ResponseBodyError,
 };
 
-/// Makes [`AccessLog`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AccessLogLayer;
-
-impl<S> Layer<S> for AccessLogLayer {
-    type Service = AccessLog<S>;
-
-    fn layer(&self, inner: S) -> AccessLog<S> {
-        AccessLog { inner }
-    }
-}
-
 /// Does nothing where nobody reads the access log.
 #[derive(Clone, Debug)]
 pub struct AccessLog<S> {
     inner: S,
+}
+
+impl<S> AccessLog<S> {
+    /// Stands before `inner`.
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
 }
 
 impl<S> Service<Inbound> for AccessLog<S>

@@ -13,7 +13,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Version, header,
     uri::{PathAndQuery, Uri},
 };
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::{
     Connection, Error, Failure, Inbound, Reply,
@@ -27,35 +27,18 @@ use crate::{
     routes::{Snapshot, host::Authority, is_loopback, target},
 };
 
-/// Makes [`Admit`].
-#[derive(Clone, Debug)]
-pub struct AdmitLayer {
-    snapshot: Arc<ArcSwap<Snapshot>>,
-}
-
-impl AdmitLayer {
-    /// Each request is judged by, and keeps, the snapshot that is current when it comes.
-    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { snapshot }
-    }
-}
-
-impl<S> Layer<S> for AdmitLayer {
-    type Service = Admit<S>;
-
-    fn layer(&self, inner: S) -> Admit<S> {
-        Admit {
-            inner,
-            snapshot: Arc::clone(&self.snapshot),
-        }
-    }
-}
-
 /// Refuses heads that must not be passed on.
 #[derive(Clone, Debug)]
 pub struct Admit<S> {
     inner: S,
     snapshot: Arc<ArcSwap<Snapshot>>,
+}
+
+impl<S> Admit<S> {
+    /// Each request is judged by, and keeps, the snapshot that is current when it comes.
+    pub fn new(inner: S, snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { inner, snapshot }
+    }
 }
 
 /// A request whose head may be acted on.

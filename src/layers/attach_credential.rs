@@ -10,9 +10,11 @@ use std::{
 
 use http::{HeaderMap, header};
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+use tower::Service;
 
-use super::{Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed};
+use super::{
+    Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed, early::Early,
+};
 use crate::{
     body::RequestBody,
     clock::{Instant, now},
@@ -20,22 +22,17 @@ use crate::{
     routes::{OnFailure, Refused, Route},
 };
 
-/// Makes [`AttachCredential`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AttachCredentialLayer;
-
-impl<S> Layer<S> for AttachCredentialLayer {
-    type Service = AttachCredential<S>;
-
-    fn layer(&self, inner: S) -> AttachCredential<S> {
-        AttachCredential { inner }
-    }
-}
-
 /// Hands the request on with a lease. No request waits while a usable credential is there.
 #[derive(Clone, Debug)]
 pub struct AttachCredential<S> {
     inner: S,
+}
+
+impl<S> AttachCredential<S> {
+    /// Stands before `inner`.
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
 }
 
 /// A request with what it may carry.
@@ -81,7 +78,7 @@ where
         if let Some(lease) = credential.handle.try_lease_at(routed.received()) {
             return match same_again(&routed, &lease) {
                 None => self.send(routed, Some(lease)),
-                Some(error) => ResponseFuture::new(State::Failed { error: Some(error) }),
+                Some(error) => ResponseFuture::refused(error),
             };
         }
         let wait = Wait {
@@ -109,7 +106,9 @@ where
         let inner = self.inner.call(Credentialed { routed, lease });
         ResponseFuture {
             used,
-            ..ResponseFuture::new(State::Call { inner })
+            ..ResponseFuture::new(State::Call {
+                inner: Early::of(Ok(inner)),
+            })
         }
     }
 }
@@ -142,8 +141,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<S, F> {
         Wait { wait: Option<Box<Wait<S>>> },
-        Call { #[pin] inner: F },
-        Failed { error: Option<Error> },
+        Call { #[pin] inner: Early<F> },
     }
 }
 
@@ -169,6 +167,12 @@ impl<S, F> ResponseFuture<S, F> {
             waited: None,
         }
     }
+
+    fn refused(error: Error) -> Self {
+        Self::new(State::Call {
+            inner: Early::of(Err(error)),
+        })
+    }
 }
 
 impl<S, F> Future for ResponseFuture<S, F>
@@ -183,9 +187,6 @@ where
             let mut this = self.as_mut().project();
             let mut outcome = match this.state.as_mut().project() {
                 StateProjection::Call { inner } => ready!(inner.poll(cx)),
-                StateProjection::Failed { error } => {
-                    Err(error.take().unwrap_or(Error::Internal).into())
-                }
                 StateProjection::Wait { wait } => {
                     let Some(waiting) = wait else {
                         return Poll::Ready(Err(Error::Internal.into()));
@@ -195,7 +196,7 @@ where
                     let next = wait.take().and_then(|waiting| waiting.resume(lease));
                     self.set(Self {
                         waited,
-                        ..next.unwrap_or_else(|| Self::new(State::Failed { error: None }))
+                        ..next.unwrap_or_else(|| Self::refused(Error::Internal))
                     });
                     continue;
                 }
@@ -223,14 +224,13 @@ where
         lease: Result<Lease, CredentialError>,
     ) -> Option<ResponseFuture<S, F>> {
         let routed = self.routed.take()?;
-        let failed = |error| ResponseFuture::new(State::Failed { error: Some(error) });
         Some(match lease {
             Ok(lease) => match same_again(&routed, &lease) {
                 None => self.service.send(routed, Some(lease)),
-                Some(error) => failed(error),
+                Some(error) => ResponseFuture::refused(error),
             },
             Err(_) if passes_without(routed.route()) => self.service.send(routed, None),
-            Err(error) => failed(Error::Credential(error)),
+            Err(error) => ResponseFuture::refused(Error::Credential(error)),
         })
     }
 }

@@ -5,27 +5,22 @@ use std::{
     task::{Context, Poll},
 };
 
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::{Admitted, Connection, Error, Failure, Head, Reply, early::Early};
 use crate::{body::RequestBody, callers::Caller, clock::Instant, routes::Snapshot};
-
-/// Makes [`Authenticate`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AuthenticateLayer;
-
-impl<S> Layer<S> for AuthenticateLayer {
-    type Service = Authenticate<S>;
-
-    fn layer(&self, inner: S) -> Authenticate<S> {
-        Authenticate { inner }
-    }
-}
 
 /// Refuses requests of nobody that the file knows, where it has `callers`.
 #[derive(Clone, Debug)]
 pub struct Authenticate<S> {
     inner: S,
+}
+
+impl<S> Authenticate<S> {
+    /// Stands before `inner`.
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
 }
 
 /// A request whose caller is known.

@@ -14,11 +14,12 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Uri, Version, header, uri::PathAndQuery};
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::{
     Connection, Credentialed, Error, Failure, Head, Outcome, Reply,
     admit::pseudonym,
+    early::Early,
     fields::{self, Fields},
     hop_by_hop,
     response_head::{self, Origin},
@@ -31,22 +32,17 @@ use crate::{
     upstream::OutgoingBody,
 };
 
-/// Makes [`Inject`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct InjectLayer;
-
-impl<S> Layer<S> for InjectLayer {
-    type Service = Inject<S>;
-
-    fn layer(&self, inner: S) -> Inject<S> {
-        Inject { inner }
-    }
-}
-
 /// Rewrites the request on its way out and the response's head on its way back.
 #[derive(Clone, Debug)]
 pub struct Inject<S> {
     inner: S,
+}
+
+impl<S> Inject<S> {
+    /// Stands before `inner`.
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
 }
 
 /// A request exactly as it will be sent.
@@ -76,21 +72,16 @@ where
     }
 
     fn call(&mut self, request: Credentialed) -> Self::Future {
-        match outbound(request) {
+        let (sent, origin) = match outbound(request) {
             Ok((request, origin)) => {
                 let route = Arc::clone(&request.route);
-                let inner = Some(self.inner.call(request));
-                ResponseFuture {
-                    inner,
-                    error: None,
-                    origin: Some((route, origin)),
-                }
+                (Ok(self.inner.call(request)), Some((route, origin)))
             }
-            Err(error) => ResponseFuture {
-                inner: None,
-                error: Some(error),
-                origin: None,
-            },
+            Err(error) => (Err(error), None),
+        };
+        ResponseFuture {
+            inner: Early::of(sent),
+            origin,
         }
     }
 }
@@ -100,8 +91,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
-        inner: Option<F>,
-        error: Option<Error>,
+        inner: Early<F>,
         origin: Option<(Arc<Route>, Origin)>,
     }
 }
@@ -111,10 +101,7 @@ impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = self.project();
-        let mut outcome = match this.inner.as_pin_mut() {
-            Some(inner) => ready!(inner.poll(cx)),
-            None => Err(this.error.take().unwrap_or(Error::Internal).into()),
-        };
+        let mut outcome = ready!(this.inner.poll(cx));
         if let (Ok(reply), Some((route, origin))) = (&mut outcome, this.origin)
             && let Err(error) = response_head::rewrite(reply.response.headers_mut(), route, origin)
         {

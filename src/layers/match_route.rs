@@ -9,9 +9,11 @@ use std::{
 
 use http::StatusCode;
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+use tower::Service;
 
-use super::{Authenticated, Connection, Error, Facts, Failure, Head, InFlight, Outcome, Reply};
+use super::{
+    Authenticated, Connection, Error, Facts, Failure, Head, InFlight, Outcome, Reply, early::Early,
+};
 use crate::{
     body::RequestBody,
     callers::Caller,
@@ -22,22 +24,17 @@ use crate::{
     },
 };
 
-/// Makes [`MatchRoute`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MatchRouteLayer;
-
-impl<S> Layer<S> for MatchRouteLayer {
-    type Service = MatchRoute<S>;
-
-    fn layer(&self, inner: S) -> MatchRoute<S> {
-        MatchRoute { inner }
-    }
-}
-
 /// Refuses requests that no route matches, or not for this caller.
 #[derive(Clone, Debug)]
 pub struct MatchRoute<S> {
     inner: S,
+}
+
+impl<S> MatchRoute<S> {
+    /// Stands before `inner`.
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
 }
 
 /// A request that a route takes.
@@ -147,12 +144,10 @@ where
         let (route, prefix) = match find(&request) {
             Ok(found) => found,
             Err(error) => {
-                let caller = Some(request.caller().clone());
                 return ResponseFuture {
-                    inner: None,
-                    error: Some(error),
+                    inner: Early::of(Err(error)),
                     route: None,
-                    caller,
+                    caller: Some(request.caller().clone()),
                     in_flight: None,
                 };
             }
@@ -161,8 +156,8 @@ where
         let in_flight = InFlight::new(route.metrics.clone(), received);
         let permitted = route.allow.permits(request.caller());
         let (head, body, connection, caller) = request.into_parts();
-        let (inner, error) = if permitted {
-            let routed = Routed {
+        let handed_on = if permitted {
+            Ok(self.inner.call(Routed {
                 head,
                 body,
                 connection,
@@ -170,14 +165,12 @@ where
                 prefix,
                 received,
                 refused: None,
-            };
-            (Some(self.inner.call(routed)), None)
+            }))
         } else {
-            (None, Some(Error::CallerDenied))
+            Err(Error::CallerDenied)
         };
         ResponseFuture {
-            inner,
-            error,
+            inner: Early::of(handed_on),
             route: Some(route),
             caller: Some(caller),
             in_flight: Some(in_flight),
@@ -208,8 +201,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
-        inner: Option<F>,
-        error: Option<Error>,
+        inner: Early<F>,
         route: Option<Arc<Route>>,
         caller: Option<Caller>,
         in_flight: Option<InFlight>,
@@ -221,10 +213,7 @@ impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = self.project();
-        let mut outcome = match this.inner.as_pin_mut() {
-            Some(inner) => ready!(inner.poll(cx)),
-            None => Err(this.error.take().unwrap_or(Error::Internal).into()),
-        };
+        let mut outcome = ready!(this.inner.poll(cx));
         let facts = Facts::of(&mut outcome);
         facts.route = this.route.take();
         facts.caller = this.caller.take();

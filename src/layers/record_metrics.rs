@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::{Inbound, Reply, ReplyBody};
 use crate::{
@@ -19,30 +19,6 @@ use crate::{
     upstream::ResponseBodyError,
 };
 
-/// Makes [`RecordMetrics`].
-#[derive(Clone, Debug)]
-pub struct RecordMetricsLayer {
-    metrics: Metrics,
-}
-
-impl RecordMetricsLayer {
-    /// Counts into `metrics`.
-    pub fn new(metrics: Metrics) -> Self {
-        Self { metrics }
-    }
-}
-
-impl<S> Layer<S> for RecordMetricsLayer {
-    type Service = RecordMetrics<S>;
-
-    fn layer(&self, inner: S) -> RecordMetrics<S> {
-        RecordMetrics {
-            inner,
-            metrics: self.metrics.clone(),
-        }
-    }
-}
-
 /// Counts every request once, when its answer's body has ended or its client has left.
 #[derive(Clone, Debug)]
 pub struct RecordMetrics<S> {
@@ -50,7 +26,14 @@ pub struct RecordMetrics<S> {
     metrics: Metrics,
 }
 
-/// A request in flight on a route. Dropped before [`InFlight::answered`], it counts as aborted.
+impl<S> RecordMetrics<S> {
+    /// Counts into `metrics`.
+    pub fn new(inner: S, metrics: Metrics) -> Self {
+        Self { inner, metrics }
+    }
+}
+
+/// A request in flight on a route. Dropped before it was answered, it counts as aborted.
 #[derive(Debug)]
 pub struct InFlight {
     metrics: RouteMetrics,

@@ -12,21 +12,9 @@ use std::{
 use http::{HeaderValue, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use serde::Serialize;
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::{Error, Failure, Inbound, Outcome, Reply, ReplyBody};
-
-/// Makes [`Respond`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RespondLayer;
-
-impl<S> Layer<S> for RespondLayer {
-    type Service = Respond<S>;
-
-    fn layer(&self, inner: S) -> Respond<S> {
-        Respond { inner }
-    }
-}
 
 /// Answers as `application/problem+json` (RFC 9457) with `Proxy-Status` (RFC 9209) where `inner` fails.
 ///
@@ -34,6 +22,13 @@ impl<S> Layer<S> for RespondLayer {
 #[derive(Clone, Debug)]
 pub struct Respond<S> {
     inner: S,
+}
+
+impl<S> Respond<S> {
+    /// Stands before `inner`.
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
 }
 
 impl<S> Service<Inbound> for Respond<S>

@@ -11,27 +11,22 @@ use std::{
 
 use http::{Method, StatusCode};
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::{Error, Facts, Failure, Outcome, Reply, Routed};
 use crate::{body::TeeHandle, credentials::Rejection, upstream::SendError};
-
-/// Makes [`RetryRejected`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RetryRejectedLayer;
-
-impl<S> Layer<S> for RetryRejectedLayer {
-    type Service = RetryRejected<S>;
-
-    fn layer(&self, inner: S) -> RetryRejected<S> {
-        RetryRejected { inner }
-    }
-}
 
 /// Replays a request at most once for each of the two reasons.
 #[derive(Clone, Debug)]
 pub struct RetryRejected<S> {
     inner: S,
+}
+
+impl<S> RetryRejected<S> {
+    /// Stands before `inner`.
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
 }
 
 impl<S> Service<Routed> for RetryRejected<S>
