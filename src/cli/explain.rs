@@ -13,13 +13,9 @@ use super::{
     small_runtime,
 };
 use crate::{
-    compile::{self, Context},
-    config::interpolate::process_env,
-    credentials::Credentials,
+    compile,
     layers::{Error, Head},
     routes::{Snapshot, host::Authority, target},
-    telemetry::metrics::Metrics,
-    upstream::Upstreams,
 };
 
 #[derive(Debug, clap::Args)]
@@ -46,18 +42,7 @@ struct Request {
 /// Exit code 1 where the proxy itself would answer.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let path = file::find(args.config.as_deref());
-    let runtime =
-        small_runtime().map_err(|error| Failure::failed("there is no runtime").because(&error))?;
-    let context = Context {
-        env: &process_env,
-        credentials: &Credentials::new(runtime.handle().clone()),
-        upstreams: &Upstreams::default(),
-        metrics: &Metrics::new(),
-        generation: 1,
-        prewarm: false,
-    };
-    let compiled = compile::load_file_without_secrets(&path, &context)
-        .map_err(|error| file::refused(&error))?;
+    let compiled = file::look(&path, &small_runtime()?, compile::load_file_without_secrets)?;
     let explanation = explain(&compiled.snapshot, &args.request)?;
     output::data(&explanation)?;
     if explanation.forwarded {

@@ -2,11 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio::runtime::Runtime;
+
 use super::{
     output::{self, Failure},
     variable,
 };
-use crate::{compile::LoadError, config::Report};
+use crate::{
+    compile::{Compiled, Context, LoadError},
+    config::{Report, interpolate::process_env},
+    credentials::Credentials,
+    telemetry::metrics::Metrics,
+    upstream::Upstreams,
+};
 
 /// The file that is meant: the one given, else `BEARERD_CONFIG`, else `routes.yaml` here.
 pub(super) fn find(given: Option<&Path>) -> PathBuf {
@@ -18,6 +26,23 @@ pub(super) fn find(given: Option<&Path>) -> PathBuf {
         },
         Path::to_owned,
     )
+}
+
+/// Compiles a file for a command that serves nobody: nothing is fetched ahead, nothing is counted.
+pub(super) fn look(
+    path: &Path,
+    runtime: &Runtime,
+    load: fn(&Path, &Context<'_>) -> Result<Compiled, LoadError>,
+) -> Result<Compiled, Failure> {
+    let context = Context {
+        env: &process_env,
+        credentials: &Credentials::new(runtime.handle().clone()),
+        upstreams: &Upstreams::default(),
+        metrics: &Metrics::new(),
+        generation: 1,
+        prewarm: false,
+    };
+    load(path, &context).map_err(|error| refused(&error))
 }
 
 /// Shows warnings, or errors with their places, on stderr.

@@ -16,9 +16,11 @@ mod signals;
 mod token;
 mod watch;
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use output::Failure;
+use tokio::runtime::{Builder, Runtime};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -71,10 +73,11 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// A runtime for a command that needs one thread only.
-fn small_runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
+fn small_runtime() -> Result<Runtime, Failure> {
+    Builder::new_current_thread()
         .enable_all()
         .build()
+        .map_err(|error| Failure::failed("no runtime to be had").because(&error))
 }
 
 const AFTER_HELP: &str = "\

@@ -9,13 +9,10 @@ use super::{
     small_runtime,
 };
 use crate::{
-    compile::{self, Context},
-    config::{diagnostic::nearest, interpolate::process_env},
-    credentials::{
-        CredentialError, CredentialErrorKind, CredentialHandle, CredentialView, Credentials, Lease,
-    },
-    telemetry::{logs::Format, metrics::Metrics},
-    upstream::Upstreams,
+    compile,
+    config::diagnostic::nearest,
+    credentials::{CredentialError, CredentialErrorKind, CredentialHandle, CredentialView, Lease},
+    telemetry::logs::Format,
 };
 
 #[derive(Debug, clap::Args)]
@@ -34,19 +31,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let _log = init_log(Format::Text, "off")?;
     harden::harden();
     let path = file::find(args.config.as_deref());
-    let runtime =
-        small_runtime().map_err(|error| Failure::failed("no runtime to be had").because(&error))?;
-    let context = Context {
-        env: &process_env,
-        credentials: &Credentials::new(runtime.handle().clone()),
-        upstreams: &Upstreams::default(),
-        metrics: &Metrics::new(),
-        generation: 1,
-        prewarm: false,
-    };
-    let compiled = runtime
-        .block_on(async { compile::load_file(&path, &context) })
-        .map_err(|error| file::refused(&error))?;
+    let runtime = small_runtime()?;
+    let compiled = file::look(&path, &runtime, compile::load_file)?;
     let handle = find(&compiled.credentials, &args.name)?;
     let lease = runtime
         .block_on(handle.lease(PATIENCE))

@@ -1,4 +1,7 @@
 use super::*;
+use crate::{
+    compile::Context, credentials::Credentials, telemetry::metrics::Metrics, upstream::Upstreams,
+};
 
 const FILE: &str = r#"
 listen: 127.0.0.1:8080
