@@ -141,11 +141,7 @@ impl<'f> Checker<'_, 'f, '_> {
     }
 
     fn target(&mut self, raw: &'f Sp<RawRoute>) -> Option<Target> {
-        let given = raw
-            .upstream
-            .as_ref()
-            .or(self.defaults.and_then(|d| d.upstream.as_ref()));
-        let Some(given) = given else {
+        let Some(given) = given(&raw.upstream, self.defaults, |d| &d.upstream) else {
             if !raw.failed.contains(&"upstream") {
                 let error = Diagnostic::error(raw.r#match.span, "this route has no `upstream`");
                 self.decoder
@@ -200,11 +196,7 @@ impl<'f> Checker<'_, 'f, '_> {
         target: Option<&Target>,
     ) -> Result<Option<DraftCredential<'f>>, ()> {
         let defaults = self.defaults;
-        let given = raw
-            .credential
-            .as_ref()
-            .or(defaults.and_then(|d| d.credential.as_ref()));
-        let Some(name) = given else {
+        let Some(name) = given(&raw.credential, defaults, |d| &d.credential) else {
             if let Some(inject) = &raw.inject
                 && !raw.failed.contains(&"credential")
             {
@@ -280,11 +272,7 @@ impl<'f> Checker<'_, 'f, '_> {
     }
 
     fn check_allow(&mut self, raw: &RawRoute) {
-        let Some(allow) = raw
-            .allow
-            .as_ref()
-            .or(self.defaults.and_then(|d| d.allow.as_ref()))
-        else {
+        let Some(allow) = given(&raw.allow, self.defaults, |d| &d.allow) else {
             return;
         };
         if allow.0.is_empty() {
@@ -315,10 +303,7 @@ impl<'f> Checker<'_, 'f, '_> {
     }
 
     fn check_strip(&mut self, raw: &RawRoute) {
-        let strip = raw
-            .strip
-            .as_ref()
-            .or(self.defaults.and_then(|d| d.strip.as_ref()));
+        let strip = given(&raw.strip, self.defaults, |d| &d.strip);
         for name in strip
             .iter()
             .filter_map(|s| s.headers.as_ref())
@@ -330,6 +315,15 @@ impl<'f> Checker<'_, 'f, '_> {
             }
         }
     }
+}
+
+/// What the route says, else what `defaults` say.
+fn given<'f, T>(
+    own: &'f Option<T>,
+    defaults: Option<&'f RawDefaults>,
+    default: impl FnOnce(&'f RawDefaults) -> &'f Option<T>,
+) -> Option<&'f T> {
+    own.as_ref().or_else(|| default(defaults?).as_ref())
 }
 
 /// Names are labels of metrics and logs: those given must differ, those made are made to.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     super::{Context, upstreams},
-    Draft,
+    Draft, given,
 };
 use crate::{
     callers::Callers,
@@ -34,10 +34,7 @@ impl Draft<'_> {
     ) -> (Matcher, Route) {
         let written = &self.raw.value;
         let defaults = self.defaults;
-        let strip_prefix = written
-            .strip_prefix
-            .as_ref()
-            .or(defaults.and_then(|d| d.strip_prefix.as_ref()));
+        let strip_prefix = given(&written.strip_prefix, defaults, |d| &d.strip_prefix);
         let strip_prefix = strip_prefix.is_none_or(|strip| strip.value);
         let (base_path, strip_prefix) =
             upstreams::base_path(&self.target.url, &self.matcher.path, strip_prefix);
@@ -52,39 +49,23 @@ impl Draft<'_> {
             on_failure: credential.on_failure,
         });
         let strip = strip(written, defaults);
-        let cookies = match written
-            .cookies
-            .as_ref()
-            .or(defaults.and_then(|d| d.cookies.as_ref()))
-            .map(|c| c.value)
-        {
+        let cookies = given(&written.cookies, defaults, |d| &d.cookies);
+        let cookies = match cookies.map(|cookies| cookies.value) {
             Some(raw::Cookies::Pass) => Cookies::Pass,
             Some(raw::Cookies::Drop) => Cookies::Drop,
             None if credential.is_some() => Cookies::Drop,
             None => Cookies::Pass,
         };
-        let forwarded = written
-            .forwarded
-            .as_ref()
-            .or(defaults.and_then(|d| d.forwarded.as_ref()));
+        let forwarded = given(&written.forwarded, defaults, |d| &d.forwarded);
         let forwarded = match forwarded.map(|forwarded| forwarded.value) {
             Some(raw::Forwarded::XForwarded) => Forwarded::XForwarded,
             Some(raw::Forwarded::Forwarded) => Forwarded::Forwarded,
             Some(raw::Forwarded::Pass) => Forwarded::Pass,
             Some(raw::Forwarded::Drop) | None => Forwarded::Drop,
         };
-        let replay = written
-            .replay_buffer
-            .as_ref()
-            .or(defaults.and_then(|d| d.replay_buffer.as_ref()));
-        let allow = written
-            .allow
-            .as_ref()
-            .or(defaults.and_then(|d| d.allow.as_ref()));
-        let refused = written
-            .refused
-            .as_ref()
-            .or(defaults.and_then(|d| d.refused.as_ref()));
+        let replay = given(&written.replay_buffer, defaults, |d| &d.replay_buffer);
+        let allow = given(&written.allow, defaults, |d| &d.allow);
+        let refused = given(&written.refused, defaults, |d| &d.refused);
         let guard = Guard::new(credential.as_ref(), callers, &strip, cookies, forwarded);
         let route = Route {
             metrics: cx.metrics.route(&self.name),
@@ -115,10 +96,7 @@ impl Draft<'_> {
 }
 
 fn strip(raw: &RawRoute, defaults: Option<&RawDefaults>) -> Strip {
-    let given = raw
-        .strip
-        .as_ref()
-        .or(defaults.and_then(|d| d.strip.as_ref()));
+    let given = given(&raw.strip, defaults, |d| &d.strip);
     let texts = |names: &OneOrList<String>| names.iter().map(|name| name.value.clone()).collect();
     given.map_or_else(Strip::default, |strip| Strip {
         headers: strip
