@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::credentials::read_secret;
 use crate::{
     callers::{ApiKey, Callers, KeyHash},
     config::{self, Decoder, Diagnostic, Resolver, Sp, raw::RawFile},
@@ -55,10 +56,9 @@ fn hash(
                     None
                 })
         }
-        (None, Some(source)) => match source.resolve(resolver) {
-            Ok(secret) => Some(KeyHash::of(&secret)),
-            Err(error) => decoder.fail(source.span, error.to_string()),
-        },
+        (None, Some(source)) => {
+            read_secret(source, decoder, resolver).map(|secret| KeyHash::of(&secret))
+        }
         _ => {
             let message = format!(
                 "caller `{}` needs exactly one of `sha256` and `key`",

@@ -7,7 +7,7 @@ use crate::{
     config::{
         Decoder, Diagnostic, Resolver, SecretSource, Sp, Span,
         raw::{RawCredential, RawFile},
-        secret_source::read_file,
+        secret_source::{SecretError, read_file},
     },
     credentials::{
         CacheSettings, CredentialHandle, Source,
@@ -145,10 +145,7 @@ struct Builder<'a, 'r, 'e> {
 
 impl BuildContext for Builder<'_, '_, '_> {
     fn secret(&mut self, source: &Sp<SecretSource>) -> Option<Secret> {
-        match source.resolve(self.resolver) {
-            Ok(secret) => Some(secret),
-            Err(error) => self.decoder.fail(source.span, error.to_string()),
-        }
+        read_secret(source, self.decoder, self.resolver)
     }
 
     fn file(&mut self, path: &Sp<&Path>) -> Option<Vec<u8>> {
@@ -162,6 +159,26 @@ impl BuildContext for Builder<'_, '_, '_> {
     fn report(&mut self, diagnostic: Diagnostic) {
         self.decoder.push(diagnostic);
     }
+}
+
+/// Reads a secret; `None` after reporting why not.
+pub(super) fn read_secret(
+    source: &Sp<SecretSource>,
+    decoder: &mut Decoder,
+    resolver: &mut Resolver<'_>,
+) -> Option<Secret> {
+    let error = match source.resolve(resolver) {
+        Ok(secret) => return Some(secret),
+        Err(error) => error,
+    };
+    let found = Diagnostic::error(source.span, error.to_string());
+    decoder.push(match error {
+        SecretError::NotSet(name) => found.hint(format!(
+            "set it where bearerd runs: `{name}=... bearerd ...`"
+        )),
+        _ => found,
+    });
+    None
 }
 
 /// Reads a file of certificates.
