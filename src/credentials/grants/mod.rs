@@ -24,7 +24,15 @@ pub use fixed::Fixed;
 pub static GRANTS: &[Grant] = &[client_credentials::GRANT, fixed::GRANT];
 
 /// The kinds of credentials, as the decoder of the file wants them.
-pub static KINDS: &[Variant] = &[client_credentials::GRANT.variant, fixed::GRANT.variant];
+pub static KINDS: &[Variant] = &{
+    let mut kinds = [GRANTS[0].variant; GRANTS.len()];
+    let mut at = 1;
+    while at < kinds.len() {
+        kinds[at] = GRANTS[at].variant;
+        at += 1;
+    }
+    kinds
+};
 
 /// One way to obtain a credential.
 #[derive(Debug)]
