@@ -38,7 +38,7 @@ config_struct! {
         optional hosts: OneOrList<String>,
         /// Where `/livez`, `/readyz` and `/metrics` are served. Off unless given.
         optional health: SocketAddr,
-        /// Where the status API and page are served: loopback only. Off unless given.
+        /// Where the status API is served: loopback only. Off unless given.
         optional admin: SocketAddr,
         /// How many threads serve clients: a number, or `auto` for one per core.
         default("auto") workers: Workers,
@@ -91,7 +91,7 @@ config_struct! {
         optional replay_buffer: ByteSize,
         /// What the upstream is told about the client: nothing (`drop`) where nothing else is said.
         optional forwarded: Forwarded,
-        /// `none` refuses protocol upgrades.
+        /// `none` passes no protocol upgrade on; this version never does.
         optional upgrade: Upgrade,
     }
 }

@@ -50,7 +50,7 @@ config_struct! {
         optional replay_buffer: ByteSize,
         /// What the upstream is told about the client.
         optional forwarded: Forwarded,
-        /// `none` refuses protocol upgrades.
+        /// `none` passes no protocol upgrade on; this version never does.
         optional upgrade: Upgrade,
         /// Allows to send the credential in clear (`http://`) to an upstream that is not on this machine.
         default("false") danger_plaintext: bool,
