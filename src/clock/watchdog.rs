@@ -21,10 +21,10 @@ pub const TICK: Duration = Duration::from_millis(250);
 
 /// All connections of one worker.
 #[derive(Clone, Debug)]
-pub struct Watchdog(Arc<Kennel>);
+pub struct Watchdog(Arc<Shared>);
 
 #[derive(Debug)]
-struct Kennel {
+struct Shared {
     start: Instant,
     /// Ticks since `start`, as of the last look; the first is 1, since a deadline of 0 means none.
     tick: AtomicU64,
@@ -35,7 +35,7 @@ struct Kennel {
 #[derive(Debug)]
 pub struct Watch {
     state: Arc<State>,
-    kennel: Arc<Kennel>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl Watchdog {
     /// A watchdog that looks at nothing until [`Watchdog::run`] is polled.
     #[allow(clippy::new_without_default, reason = "it reads the clock")]
     pub fn new() -> Self {
-        Self(Arc::new(Kennel {
+        Self(Arc::new(Shared {
             start: now(),
             tick: AtomicU64::new(1),
             watches: Mutex::default(),
@@ -73,7 +73,7 @@ impl Watchdog {
         lock(&self.0.watches).push(Arc::clone(&state));
         Watch {
             state,
-            kennel: Arc::clone(&self.0),
+            shared: Arc::clone(&self.0),
         }
     }
 
@@ -115,7 +115,7 @@ impl Watch {
     pub fn within(&self, limit: Duration) {
         let ticks = u64::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX);
         let deadline = self
-            .kennel
+            .shared
             .tick
             .load(Ordering::Relaxed)
             .saturating_add(ticks);
@@ -150,7 +150,7 @@ impl Watch {
     pub fn share(&self) -> Self {
         Self {
             state: Arc::clone(&self.state),
-            kennel: Arc::clone(&self.kennel),
+            shared: Arc::clone(&self.shared),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     decode::{Decode, Decoder},
     diagnostic::{Diagnostic, nearest},
     node::{Kind, Node},
-    span::{Sp, Span},
+    span::Sp,
     table::Type,
 };
 use crate::secret::Secret;
@@ -353,11 +353,6 @@ impl<T> OneOrList<T> {
     /// The items.
     pub fn iter(&self) -> std::slice::Iter<'_, Sp<T>> {
         self.0.iter()
-    }
-
-    /// Where the first item stands, if there is one.
-    pub fn first_span(&self) -> Option<Span> {
-        self.0.first().map(|item| item.span)
     }
 }
 

@@ -144,19 +144,6 @@ impl CredentialHandle {
         Arc::clone(&self.0).lease(wait)
     }
 
-    /// As [`Self::lease`] after [`Rejection::Renewing`]: none when the renewal brought the very token that was
-    /// refused, so a replay would only be refused again.
-    ///
-    /// # Errors
-    /// As [`Self::lease`].
-    pub async fn lease_other(
-        &self,
-        refused: &Lease,
-        wait: Duration,
-    ) -> Result<Option<Lease>, CredentialError> {
-        Ok(Some(self.lease(wait).await?).filter(|lease| lease.id() != refused.id()))
-    }
-
     /// Reports that the upstream refused `lease`; a newer generation is left alone.
     pub fn reject(&self, lease: &Lease) -> Rejection {
         self.0.reject(lease)

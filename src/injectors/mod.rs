@@ -40,9 +40,9 @@ pub struct Rendered {
 pub struct InjectedTwice {
     /// What is set twice.
     pub place: Place,
-    /// The how-manieth injector set it first, from 0.
+    /// Index of the injector that set it first.
     pub first: usize,
-    /// The how-manieth set it again.
+    /// Index of the one that set it again.
     pub second: usize,
 }
 

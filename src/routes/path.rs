@@ -2,7 +2,7 @@
 //!
 //! Between us and the program that answers stand servers that decode once or twice, resolve dot segments,
 //! merge slashes, take `\` for `/` or cut parameters off, in any order. So no one order is guessed:
-//! [`each_form`] walks every text that some sequence of these steps can make of a path. A path that keeps
+//! `each_form` walks every text that some sequence of these steps can make of a path. A path that keeps
 //! its route in all of them is harmless, whatever the upstream does; any other is refused.
 
 use std::borrow::Cow;

@@ -35,7 +35,7 @@ pub enum Found<'a, T> {
     Match {
         /// What was added with the matcher.
         value: &'a T,
-        /// The how-manieth was added, from 0.
+        /// Its index in the order of adding.
         index: usize,
         /// How many bytes of the path the upstream's base path replaces: the prefix, all of an exact path,
         /// the leading slash for an expression.

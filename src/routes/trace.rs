@@ -11,7 +11,7 @@ use super::{
 /// One route and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Considered {
-    /// The how-manieth was added, from 0.
+    /// Its index in the order of adding.
     pub index: usize,
     /// What became of it.
     pub verdict: Verdict,

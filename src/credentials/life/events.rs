@@ -42,7 +42,7 @@ pub(crate) enum Refusal {
 /// What the shell does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Call the source, then report to [`Life::fetched`].
+    /// Call the source, then report to [`Life::fetched`](super::Life::fetched).
     Fetch(Purpose),
     /// The credential is over: forget it, ask again.
     Expired,
