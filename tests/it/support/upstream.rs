@@ -39,6 +39,7 @@ pub struct Exchange<'a> {
     pub connection: usize,
     /// What came so far.
     pub request: Message,
+    log: &'a Log,
     wire: &'a mut Wire,
     tcp: &'a TcpStream,
     body_read: bool,
@@ -181,6 +182,7 @@ fn serve(log: &Log, script: &Script, tls: Option<Arc<rustls::ServerConfig>>, tcp
             requests.len() - 1
         };
         let mut exchange = Exchange {
+            log,
             number,
             connection,
             request,
@@ -193,9 +195,7 @@ fn serve(log: &Log, script: &Script, tls: Option<Arc<rustls::ServerConfig>>, tcp
         if exchange.open {
             exchange.read_body();
         }
-        let open = exchange.open;
-        log.requests.lock().unwrap()[number] = exchange.request;
-        if !open {
+        if !exchange.open {
             return;
         }
     }
@@ -208,6 +208,8 @@ impl Exchange<'_> {
             self.body_read = true;
             let framing = self.request.framing();
             self.wire.body(&mut self.request, framing);
+            // Before anything is answered: a test that has the answer looks at what came.
+            self.log.requests.lock().unwrap()[self.number] = self.request.clone();
         }
     }
 
