@@ -18,9 +18,10 @@ demo: ## start the proxy with stand-ins on loopback and show what it does
 
 test: lint unit interop ## everything that CI checks: lint, unit and integration tests, real programs
 
-lint: $(INTEROP)/ready ## format, clippy, and the licences and sources of dependencies
+lint: $(INTEROP)/ready ## format, clippy, links in docs, and the licences and sources of dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --locked --quiet
 	$(TOOLS)/cargo-deny --locked check bans licenses sources
 
 unit: ## the tests in Rust: beside the code and in tests/it

@@ -72,7 +72,7 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The file is wrong.
-    #[error("{} has {} errors", report.source.name(), report.diagnostics.errors())]
+    #[error("{} is not a usable configuration", report.source.name())]
     Invalid {
         /// What is wrong with it.
         report: Box<Report>,
