@@ -30,5 +30,5 @@ pub use inject::{Inject, Outbound, preview};
 pub use match_route::{MatchRoute, Routed};
 pub use record_metrics::{InFlight, Metered, MeteredBody, RecordMetrics};
 pub use reply::{Facts, Outcome, Refusal, Reply, ReplyBody};
-pub use respond::Respond;
+pub use respond::{Respond, written};
 pub use retry_rejected::RetryRejected;

@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use serde::Serialize;
@@ -130,6 +131,28 @@ fn respond(failure: Box<Failure>) -> Box<Reply> {
         );
     }
     Box::new(Reply { response, facts })
+}
+
+/// The response to `error` as it goes over an HTTP/1.1 connection, for what fails before hyper has a request.
+pub fn written(error: Error) -> Vec<u8> {
+    let (parts, body) = respond(error.into()).response.into_parts();
+    let body = match body {
+        ReplyBody::Own(body) => body.unwrap_or_default(),
+        ReplyBody::Upstream(_) => Bytes::new(),
+    };
+    let length = body.len();
+    let status = parts.status;
+    let mut text =
+        format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n")
+            .into_bytes();
+    for (name, value) in &parts.headers {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            text.extend_from_slice(piece);
+        }
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(&body);
+    text
 }
 
 fn proxy_status(error: &Error) -> String {
