@@ -15,7 +15,8 @@ use pin_project_lite::pin_project;
 use serde::Serialize;
 use tower::Service;
 
-use super::{Error, Failure, Inbound, Outcome, Reply, ReplyBody};
+use super::{Error, Facts, Failure, Inbound, Outcome, Reply, ReplyBody};
+use crate::upstream::SendError;
 
 /// Answers as `application/problem+json` (RFC 9457) with `Proxy-Status` (RFC 9209) where `inner` fails.
 ///
@@ -91,6 +92,9 @@ struct Problem<'a> {
 fn respond(failure: Box<Failure>) -> Box<Reply> {
     let Failure { error, mut facts } = *failure;
     let look = error.appearance();
+    if let Error::Upstream(cause) = &error {
+        tell_cause(look.code, &facts, cause);
+    }
     facts.code = Some(look.code);
     facts.upstream_status = facts.upstream_status.or(error.received_status());
     let problem = Problem {
@@ -131,6 +135,18 @@ fn respond(failure: Box<Failure>) -> Box<Reply> {
         );
     }
     Box::new(Reply { response, facts })
+}
+
+/// The client is told what kind of failure it was; why is for the operator.
+fn tell_cause(code: &str, facts: &Facts, cause: &SendError) {
+    let route = facts.route.as_ref().map(|route| &*route.name);
+    let mut why = cause.to_string();
+    let mut source = std::error::Error::source(cause);
+    while let Some(deeper) = source {
+        let _ = write!(why, ": {deeper}");
+        source = deeper.source();
+    }
+    tracing::info!(code, route, why, "upstream failed");
 }
 
 /// The response to `error` as it goes over an HTTP/1.1 connection, for what fails before hyper has a request.
