@@ -47,7 +47,8 @@ fn bit(name: &str) -> u32 {
         "set-cookie" => SET_COOKIE,
         "alt-svc" | "strict-transport-security" => UPSTREAM_ONLY,
         _ if name.starts_with("access-control-") => UPSTREAM_ONLY,
-        _ if name.contains('_') => UNDERSCORE,
+        // As long as `host`, `content-length` or `transfer-encoding`.
+        _ if matches!(name.len(), 4 | 14 | 17) && name.contains('_') => UNDERSCORE,
         _ => 0,
     }
 }
