@@ -3,9 +3,16 @@
 
 mod tell;
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, header,
+    uri::{PathAndQuery, Uri},
+};
 
 use super::{
     file,
@@ -14,8 +21,8 @@ use super::{
 };
 use crate::{
     compile,
-    layers::{Error, Head},
-    routes::{Snapshot, host::Authority, target},
+    layers::{Connection, Error, Head, check_host},
+    routes::{Snapshot, target},
 };
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +50,12 @@ struct Request {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let path = file::find(args.config.as_deref());
     let compiled = file::look(&path, &small_runtime()?, compile::load_file_without_secrets)?;
-    let explanation = explain(&compiled.snapshot, &args.request)?;
+    let local = compiled.settings.listen.first().copied();
+    let listener = Connection {
+        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        local: local.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+    };
+    let explanation = explain(&compiled.snapshot, &listener, &args.request)?;
     output::data(&explanation)?;
     if explanation.forwarded {
         Ok(())
@@ -70,8 +82,12 @@ impl fmt::Display for Explanation {
 ///
 /// # Errors
 /// [`Failure`] where the command line describes no request.
-fn explain(snapshot: &Snapshot, request: &Request) -> Result<Explanation, Failure> {
-    let head = match head(request)? {
+fn explain(
+    snapshot: &Snapshot,
+    listener: &Connection,
+    request: &Request,
+) -> Result<Explanation, Failure> {
+    let head = match head(request, listener)? {
         Ok(head) => head,
         Err(refused) => {
             let mut text = format!("{} {}\n", request.method, request.url);
@@ -83,6 +99,10 @@ fn explain(snapshot: &Snapshot, request: &Request) -> Result<Explanation, Failur
         }
     };
     let mut text = format!("{} {}\n", head.method, request.url);
+    if check_host(head.authority.as_ref(), listener, snapshot).is_err() {
+        // Told, not final: the URL may name the proxy as somebody else reaches it.
+        tell::unknown_host(&mut text, listener);
+    }
     let answer = tell::request(&mut text, snapshot, head).err();
     if let Some(error) = &answer {
         tell::answer(&mut text, error);
@@ -94,7 +114,7 @@ fn explain(snapshot: &Snapshot, request: &Request) -> Result<Explanation, Failur
 }
 
 /// The head of the request, or why the proxy refuses it before it looks for a route.
-fn head(request: &Request) -> Result<Result<Head, Error>, Failure> {
+fn head(request: &Request, listener: &Connection) -> Result<Result<Head, Error>, Failure> {
     let method = Method::from_bytes(request.method.as_bytes())
         .map_err(|_| Failure::usage(format!("`{}` is not a method", request.method)))?;
     let mut headers = HeaderMap::new();
@@ -121,26 +141,17 @@ fn head(request: &Request) -> Result<Result<Head, Error>, Failure> {
     } else {
         format!("/{target}")
     };
-    if !authority.is_empty() && !headers.contains_key(header::HOST) {
-        let host = HeaderValue::from_str(authority);
+    if !headers.contains_key(header::HOST) {
+        let own = listener.local.to_string();
+        let host = HeaderValue::from_str(if authority.is_empty() {
+            &own
+        } else {
+            authority
+        });
         headers.insert(
             header::HOST,
             host.map_err(|_| Failure::usage("the URL's host is not a host name"))?,
         );
-    }
-    let authority = match headers
-        .get(header::HOST)
-        .map(|host| Authority::parse(host.as_bytes()))
-    {
-        None => None,
-        Some(Ok(authority)) => Some(authority.into_owned()),
-        Some(Err(_)) => {
-            let why = "the Host is not a host name with an optional port";
-            return Ok(Err(Error::RequestInvalid(why)));
-        }
-    };
-    if matches!(method, Method::CONNECT | Method::TRACE) {
-        return Ok(Err(Error::MethodRefused));
     }
     if let Err(refused) = target::check(&target) {
         return Ok(Err(Error::PathRefused(refused.to_string())));
@@ -150,7 +161,11 @@ fn head(request: &Request) -> Result<Result<Head, Error>, Failure> {
             "`{url}` has characters that must be percent-encoded"
         ))
     })?;
-    Ok(Ok(Head::new(method, authority, target, headers)))
+    let mut parts = http::Request::new(()).into_parts().0;
+    parts.method = method;
+    parts.uri = Uri::from(target);
+    parts.headers = headers;
+    Ok(Head::parse(parts, listener))
 }
 
 fn header_of(line: &str) -> Option<(HeaderName, HeaderValue)> {

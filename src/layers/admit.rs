@@ -68,22 +68,29 @@ pub struct Head {
 }
 
 impl Head {
-    /// A head of parts that were checked already: for looking at what would become of a request.
-    pub fn new(
-        method: Method,
-        authority: Option<Authority<'static>>,
-        target: PathAndQuery,
-        headers: HeaderMap,
-    ) -> Self {
-        let fields = Fields::of(&headers);
-        Self {
+    /// Parses what decides, and refuses what must not be passed on whatever the configuration is.
+    ///
+    /// # Errors
+    /// [`Error`] with the first reason.
+    pub fn parse(parts: http::request::Parts, connection: &Connection) -> Result<Self, Error> {
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(Error::MethodRefused);
+        }
+        let fields = Fields::of(&parts.headers);
+        check_framing(&parts.headers, fields)?;
+        let authority = authority(&parts.uri, &parts.headers, parts.version, connection)?;
+        let target = check_target(parts.uri)?;
+        check_browser(&parts.headers, fields, authority.as_ref())?;
+        check_loop(&parts.headers, fields)?;
+        let (method, version, headers) = (parts.method, parts.version, parts.headers);
+        Ok(Self {
             method,
             authority,
             target,
-            version: Version::HTTP_11,
+            version,
             headers,
             fields,
-        }
+        })
     }
 }
 
@@ -134,24 +141,8 @@ fn admit(inbound: Inbound, snapshot: Arc<Snapshot>) -> Result<Admitted, Error> {
         received,
     } = inbound;
     let (parts, body) = request.into_parts();
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-        return Err(Error::MethodRefused);
-    }
-    let fields = Fields::of(&parts.headers);
-    check_framing(&parts.headers, fields)?;
-    let authority = authority(&parts.uri, &parts.headers, parts.version, &connection)?;
-    let target = check_target(parts.uri)?;
-    check_host(authority.as_ref(), &connection, &snapshot)?;
-    check_browser(&parts.headers, fields, authority.as_ref())?;
-    check_loop(&parts.headers, fields)?;
-    let head = Head {
-        method: parts.method,
-        authority,
-        target,
-        version: parts.version,
-        headers: parts.headers,
-        fields,
-    };
+    let head = Head::parse(parts, &connection)?;
+    check_host(head.authority.as_ref(), &connection, &snapshot)?;
     Ok(Admitted {
         head: Box::new(head),
         body,
@@ -246,7 +237,10 @@ fn check_target(uri: Uri) -> Result<PathAndQuery, Error> {
 }
 
 /// A web page that names a host of its own and lets it resolve to us must not drive this proxy.
-fn check_host(
+///
+/// # Errors
+/// [`Error::HostUnknown`] where the listener does not answer to that host.
+pub fn check_host(
     authority: Option<&Authority<'_>>,
     connection: &Connection,
     snapshot: &Snapshot,

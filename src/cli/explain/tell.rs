@@ -63,6 +63,15 @@ pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Res
     sent(text, &route, prefix, head)
 }
 
+/// Warns that the listener would answer 421 to the Host.
+pub(super) fn unknown_host(text: &mut String, listener: &Connection) {
+    let note = format!(
+        "{} answers 421 to this host unless `hosts:` names it",
+        listener.local
+    );
+    line(text, "host", note);
+}
+
 fn routes(text: &mut String, snapshot: &Snapshot, view: &RequestView<'_>) {
     let known = snapshot.table.values();
     let matchers = snapshot.table.matchers();

@@ -38,6 +38,13 @@ routes:
     upstream: https://last.example.com/base/
 "#;
 
+fn listener() -> Connection {
+    Connection {
+        peer: ([127, 0, 0, 1], 4711).into(),
+        local: ([127, 0, 0, 1], 8080).into(),
+    }
+}
+
 fn explain_with(method: &str, url: &str, headers: &[&str]) -> Explanation {
     let runtime = small_runtime().unwrap();
     let context = Context {
@@ -58,7 +65,7 @@ fn explain_with(method: &str, url: &str, headers: &[&str]) -> Explanation {
         url: url.into(),
         headers: headers.iter().map(|&header| header.into()).collect(),
     };
-    explain(&compiled.snapshot, &request).unwrap()
+    explain(&compiled.snapshot, &listener(), &request).unwrap()
 }
 
 fn file_error(error: &compile::LoadError) -> String {
@@ -168,6 +175,9 @@ fn a_command_line_that_describes_no_request_is_a_usage_error() {
             url: url.into(),
             headers: vec![header.into()],
         };
-        assert!(head(&request).is_err(), "{method} {url} {header}");
+        assert!(
+            head(&request, &listener()).is_err(),
+            "{method} {url} {header}"
+        );
     }
 }
