@@ -33,6 +33,8 @@ fn bit(name: &str) -> u32 {
         "connection" => CONNECTION,
         "keep-alive"
         | "proxy-connection"
+        | "proxy-authenticate"
+        | "proxy-authentication-info"
         | "proxy-authorization"
         | "upgrade"
         | "http2-settings" => HOP_BY_HOP,

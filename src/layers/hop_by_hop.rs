@@ -60,10 +60,12 @@ fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Connection options with a meaning of their own; `Keep-Alive`, the field, goes in any case.
 const OPTIONS: [&[u8]; 2] = [b"keep-alive", b"close"];
 
-const FIELDS: [HeaderName; 5] = [
+const FIELDS: [HeaderName; 7] = [
     HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
     header::PROXY_AUTHORIZATION,
     header::UPGRADE,
 ];

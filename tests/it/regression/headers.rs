@@ -155,6 +155,7 @@ fn hop_by_hop_fields_are_not_passed_on() {
         "x-mine",
         "upgrade",
         "proxy-connection",
+        "proxy-authenticate",
         "te",
     ] {
         assert_eq!(answer.header(name), None, "{name}");
