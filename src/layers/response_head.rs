@@ -24,14 +24,14 @@ pub(super) struct Origin {
 /// Makes the upstream's head ours.
 ///
 /// # Errors
-/// A transfer coding under which hyper may have found another body than the upstream meant.
+/// A framing under which hyper may have found another body than the upstream meant, or the client would.
 pub(super) fn rewrite(
     headers: &mut HeaderMap,
     route: &Route,
     origin: &Origin,
 ) -> Result<(), Error> {
     let fields = Fields::of(headers);
-    if fields.any(fields::TRANSFER_ENCODING) && !hop_by_hop::is_plainly_coded(headers) {
+    if !is_plainly_framed(headers, fields) {
         return Err(Error::Upstream(SendError::Protocol(None)));
     }
     hop_by_hop::strip(headers, fields);
@@ -51,6 +51,22 @@ pub(super) fn rewrite(
         }
     }
     Ok(())
+}
+
+/// Whether everyone finds the same end of the body: by one coding or by one length (RFC 9112, 6.3).
+fn is_plainly_framed(headers: &HeaderMap, fields: Fields) -> bool {
+    if fields.any(fields::TRANSFER_ENCODING) {
+        return !fields.any(fields::CONTENT_LENGTH) && hop_by_hop::is_plainly_coded(headers);
+    }
+    if !fields.any(fields::CONTENT_LENGTH) {
+        return true;
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let is_number = |value: &HeaderValue| {
+        let digits = value.as_bytes();
+        (1..=MAX_DIGITS).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+    };
+    lengths.next().is_some_and(is_number) && lengths.next().is_none()
 }
 
 fn rewrite_locations(headers: &mut HeaderMap, route: &Route, origin: &Origin) {
@@ -215,6 +231,9 @@ fn map_cookie(text: &str, route: &Route, origin: &Origin) -> Option<HeaderValue>
     });
     HeaderValue::try_from(attributes.collect::<Vec<_>>().join(";")).ok()
 }
+
+/// Digits of a length by which no reader's 64 bits overflow.
+const MAX_DIGITS: usize = 19;
 
 const LOCATIONS: [HeaderName; 3] = [
     header::LOCATION,

@@ -197,6 +197,9 @@ fn answers_that_are_no_http_are_502() {
         "HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A: b\r\n folded\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A : b\r\nContent-Length: 0\r\n\r\n",
         &huge,
@@ -235,6 +238,20 @@ fn an_odd_coding_of_an_answer_is_not_passed_on_as_it_is() {
             502,
             "{coding}: what the body means is not known"
         );
+    }
+}
+
+/// hyper looks at a length only where a body follows.
+#[test]
+fn an_answer_to_head_with_a_length_that_is_no_number_is_502() {
+    for length in ["+3", "-3", "0x3", "", "3, 3", "99999999999999999999"] {
+        let upstream = Upstream::answering(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        let proxy = TestProxy::start(&plain(&upstream));
+        let mut client = proxy.connect();
+        client.send("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.answer_to_head().status(), 502, "{length:?}");
     }
 }
 
