@@ -142,9 +142,15 @@ fn an_upstream_that_says_nothing_is_504_in_time() {
 
 #[test]
 fn a_body_that_stands_still_is_cut_in_time() {
-    for framing in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+    for begun in [
+        "Content-Length: 10\r\n\r\n",
+        "Content-Length: 10\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "\r\nabc",
+    ] {
         let upstream = Upstream::start(move |exchange| {
-            exchange.write(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n3\r\nabc\r\n"));
+            exchange.write(format!("HTTP/1.1 200 OK\r\n{begun}"));
             exchange.is_abandoned();
         });
         let proxy = TestProxy::start(&format!(
@@ -155,7 +161,7 @@ fn a_body_that_stands_still_is_cut_in_time() {
         assert_eq!(
             (answer.status(), answer.is_whole()),
             (200, false),
-            "{framing}"
+            "{begun:?}"
         );
         upstream.until_ended(1);
     }

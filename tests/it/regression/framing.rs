@@ -453,14 +453,15 @@ fn a_body_to_the_end_of_the_connection_is_cut_by_a_reset() {
 #[test]
 fn trailers_are_never_merged_into_the_head() {
     let upstream = Upstream::answering(
-        "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\n\
+        "HTTP/1.1 200 OK\r\nTrailer: X-Sum, Set-Cookie, WWW-Authenticate\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\n\
+         Set-Cookie: a=b\r\nWWW-Authenticate: Basic\r\n\
          Content-Length: 9\r\nTransfer-Encoding: gzip\r\nConnection: close\r\n\r\n",
     );
     let proxy = TestProxy::start(&plain(&upstream));
     let mut client = proxy.connect();
     client.send(
-        "POST /x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\nTrailer: X-Sum, Authorization, Host\r\n\
-         Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 6\r\nAuthorization: Bearer mine\r\n\
+        "POST /x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\nTrailer: X-Sum, Authorization, Host, Cookie\r\n\
+         Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 6\r\nAuthorization: Bearer mine\r\nCookie: a=b\r\n\
          Host: elsewhere.example\r\nContent-Length: 9\r\n\r\n",
     );
     let answer = client.answer();

@@ -55,6 +55,7 @@ fn doubled_slashes_reach_no_other_route() {
         "//public/../secret/x",
         "/public/%2f/../../secret/x",
         "/secret//open/x",
+        "/secret//elsewhere.example/x",
         "///secret/x",
     ]);
 }
@@ -72,6 +73,9 @@ fn encoded_slashes_and_dots_reach_no_other_route() {
         "/%2e/secret/x",
         "/%73ecret/x",
         "/secret%2fx",
+        "/secret/open%2fx",
+        "/secret/ope%6e/x",
+        "/secret/a/../open/x",
         "/public/%c0%ae%c0%ae/secret/x",
         "/public/..%00/secret/x",
         "/public/x%00",
