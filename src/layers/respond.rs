@@ -123,8 +123,9 @@ fn respond(failure: Box<Failure>) -> Box<Reply> {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    if matches!(error, Error::RequestInvalid(_)) {
-        // Who misreads a head misreads where it ends: nothing behind it is a request.
+    if matches!(error, Error::RequestInvalid(_) | Error::MethodRefused) {
+        // Who misreads a head misreads where it ends, and what follows a CONNECT may be meant for its
+        // tunnel: nothing behind it is a request.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if look.status == StatusCode::METHOD_NOT_ALLOWED {

@@ -52,6 +52,16 @@ fn an_upgrade_that_was_not_agreed_to_opens_no_tunnel() {
     assert_eq!(request.header("connection"), None);
 }
 
+/// 1: who sends CONNECT may send the tunnel's bytes along with it.
+#[test]
+fn what_follows_a_refused_connect_is_no_request() {
+    refuses([
+        &b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+        b"CONNECT /x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"TRACE /x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ]);
+}
+
 /// 1: the upstream switches protocols although nobody asked.
 #[test]
 fn an_unasked_101_is_an_error() {
