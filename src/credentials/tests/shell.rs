@@ -137,6 +137,13 @@ async fn a_used_token_is_renewed_ahead_and_no_request_waits() {
         sleep(Duration::from_millis(100)).await;
         seen.insert(token(&slot.try_lease().expect("no request waits")).to_owned());
     }
+    // The clock may stop within the half second of a call; its token comes, and the next call is far off.
+    for _ in 0..10 {
+        if seen.len() < source.calls() {
+            sleep(Duration::from_millis(100)).await;
+            seen.insert(token(&slot.try_lease().expect("no request waits")).to_owned());
+        }
+    }
     assert_eq!(seen.len(), source.calls());
     assert!((12..=16).contains(&source.calls()), "{}", source.calls());
 }
