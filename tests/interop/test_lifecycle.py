@@ -47,7 +47,7 @@ def test_a_bad_file_keeps_the_old_one(proxy, upstream):
     wait_until("the refusal is counted", refused)
     assert proxy.get("/api/x").status_code == 200
     # Counted first, told next, and written by a thread of its own.
-    wait_until("the refusal is told", lambda: "upstraem" in proxy.program.said())
+    wait_until("the refusal is told", lambda: "routes.yaml" in proxy.program.said())
 
 
 def test_no_request_fails_while_files_reload(proxy, upstream):
