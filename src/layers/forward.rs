@@ -6,7 +6,7 @@ use tower::{Service, util::service_fn};
 use super::{Error, Facts, Failure, Outbound, Outcome, Reply, ReplyBody};
 use crate::{
     clock::{Instant, now},
-    upstream::{Pools, ResponseBody, SendError, SendTimeouts},
+    upstream::{Pools, ResponseBody, SendError},
 };
 
 /// The innermost service: from [`Outbound`] to the upstream's answer.
@@ -17,13 +17,8 @@ pub fn forward(
 ) -> impl Service<Outbound, Response = Box<Reply>, Error = Box<Failure>, Future: Send> + Clone {
     service_fn(move |outbound: Outbound| {
         let (request, route) = outbound.into_parts();
-        let timeouts = SendTimeouts {
-            connect: route.timeouts.connect,
-            response_head: route.timeouts.response_head,
-            idle_body: route.timeouts.idle_body,
-        };
         let since = now();
-        let sent = pools.send(&route.upstream, request, timeouts);
+        let sent = pools.send(&route.upstream, request, route.timeouts);
         // Boxed: by value it would be moved once a layer, which costs more than one allocation.
         Box::pin(async move { answer(sent.await, since) })
     })

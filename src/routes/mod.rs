@@ -21,6 +21,7 @@ pub mod table;
 pub mod target;
 pub mod trace;
 
+pub use crate::upstream::Timeouts;
 pub use guard::{Guard, Strip};
 use table::Table;
 
@@ -148,27 +149,6 @@ impl Default for Refused {
             statuses: vec![StatusCode::UNAUTHORIZED],
             challenge_errors: Vec::new(),
             then_pass: false,
-        }
-    }
-}
-
-/// How long each wait of one request may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// A connection of the pool or a new one, TLS included.
-    pub connect: Duration,
-    /// From the end of the request's head (or its body, where it is still sent) to the response's head.
-    pub response_head: Duration,
-    /// Between two pieces of a body, either way.
-    pub idle_body: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            response_head: Duration::from_secs(60),
-            idle_body: Duration::from_secs(60),
         }
     }
 }

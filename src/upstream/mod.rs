@@ -25,7 +25,7 @@ mod tls;
 pub use error::SendError;
 pub use outgoing::OutgoingBody;
 pub use response::{ResponseBody, ResponseBodyError};
-pub use send::{Pools, SendTimeouts};
+pub use send::{Pools, Timeouts};
 pub use tls::TlsError;
 
 /// What the file says about one upstream. Equal values share their connections, also across reloads.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::{sync::oneshot, time::Sleep};
 
+use super::Timeouts;
 use crate::{
     body::{BodyError, RequestBody},
     clock::Watch,
@@ -32,14 +33,7 @@ pub struct OutgoingBody {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     sent: AtomicBool,
-    watch: Mutex<Option<(Watch, Limits)>>,
-}
-
-/// How long the watched connection may stand still.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) idle_body: Duration,
-    pub(super) response_head: Duration,
+    watch: Mutex<Option<(Watch, Timeouts)>>,
 }
 
 /// Holds a body back until the upstream says 100, or for so long that it evidently won't.
@@ -88,17 +82,17 @@ impl Progress {
     }
 
     /// Ties the body to the connection that sends it now.
-    pub(super) fn attach(&self, watch: Watch, limits: Limits) {
-        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some((watch, limits));
+    pub(super) fn attach(&self, watch: Watch, timeouts: Timeouts) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some((watch, timeouts));
     }
 
     fn moved(&self, ended: bool) {
         let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((watch, limits)) = watch.as_ref() {
+        if let Some((watch, timeouts)) = watch.as_ref() {
             watch.within(if ended {
-                limits.response_head
+                timeouts.response_head
             } else {
-                limits.idle_body
+                timeouts.idle_body
             });
         }
         if ended {

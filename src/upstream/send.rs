@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     OutgoingBody, ResponseBody, SendError, Upstream,
-    outgoing::{Limits, Progress},
+    outgoing::Progress,
     pool::{Connection, Pool},
 };
 use crate::clock::{Verdict, Watchdog};
@@ -26,15 +26,25 @@ struct Inner {
     pools: Mutex<Vec<Option<Arc<Pool>>>>,
 }
 
-/// How long each wait of one exchange may take.
-#[derive(Clone, Copy, Debug)]
-pub struct SendTimeouts {
-    /// For a connection, TLS included.
+/// How long each wait of one request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A connection of the pool or a new one, TLS included.
     pub connect: Duration,
-    /// For the response's head once the request is sent.
+    /// From the end of the request's head (or its body, where it is still sent) to the response's head.
     pub response_head: Duration,
     /// Between two pieces of a body, either way.
     pub idle_body: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            response_head: Duration::from_secs(60),
+            idle_body: Duration::from_secs(60),
+        }
+    }
 }
 
 impl Pools {
@@ -57,7 +67,7 @@ impl Pools {
         &self,
         upstream: &Arc<Upstream>,
         mut request: Request<OutgoingBody>,
-        timeouts: SendTimeouts,
+        timeouts: Timeouts,
     ) -> impl Future<Output = Result<Response<ResponseBody>, SendError>> + Send + use<> {
         let pool = self.pool(upstream);
         // A block and not an `async fn`, whose future would hold the request twice.
@@ -117,24 +127,14 @@ impl Pools {
 }
 
 /// Sets the exchange's first bounds; a body that moves sets the next ones.
-fn begin(connection: &Connection, progress: Option<&Arc<Progress>>, timeouts: SendTimeouts) {
-    let SendTimeouts {
-        response_head,
-        idle_body,
-        ..
-    } = timeouts;
+fn begin(connection: &Connection, progress: Option<&Arc<Progress>>, timeouts: Timeouts) {
     connection.allowance.begin();
     match progress {
-        None => connection.watch.within(response_head),
+        None => connection.watch.within(timeouts.response_head),
         Some(progress) => {
-            connection.watch.within(idle_body.max(response_head));
-            progress.attach(
-                connection.watch.share(),
-                Limits {
-                    idle_body,
-                    response_head,
-                },
-            );
+            let longest = timeouts.idle_body.max(timeouts.response_head);
+            connection.watch.within(longest);
+            progress.attach(connection.watch.share(), timeouts);
         }
     }
 }
