@@ -9,8 +9,8 @@ use tokio::{
 use super::*;
 use crate::{
     credentials::{
-        BoxFuture, CacheSettings, Credential, CredentialHandle, Credentials, FetchError,
-        Fingerprint, FingerprintBuilder, Source, Subject,
+        BoxFuture, CacheSettings, Credential, CredentialHandle, Credentials, Fetch, FetchError,
+        Fingerprint, FingerprintBuilder, Source,
     },
     telemetry::metrics::Metrics,
 };
@@ -20,7 +20,7 @@ use crate::{
 struct Silent;
 
 impl Source for Silent {
-    fn fetch<'a>(&'a self, _: &'a Subject) -> BoxFuture<'a, Result<Credential, FetchError>> {
+    fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
         Box::pin(std::future::pending())
     }
 

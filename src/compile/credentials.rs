@@ -1,16 +1,21 @@
 //! The file's credentials as sources, and their slots in the cache.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use super::{Context, settings};
 use crate::{
     config::{
         Decoder, Diagnostic, Resolver, SecretSource, Sp, Span,
         raw::{RawCredential, RawFile},
+        scalars::Named,
         secret_source::{SecretError, read_file},
     },
     credentials::{
-        CacheSettings, CredentialHandle, Source,
+        CacheSettings, CredentialHandle, Linked, Source,
         grants::{self, BuildContext, Placement},
     },
     secret::Secret,
@@ -20,12 +25,24 @@ use crate::{
 pub(super) struct Built {
     pub(super) source: Arc<dyn Source>,
     pub(super) placement: Placement,
-    /// Whether a secret of its own stands in the file: says nothing about the others.
     settings: CacheSettings,
+    /// What others that build on it hold.
+    linked: Linked,
 }
 
-/// All credentials that could be built, by name. The others have their diagnostics.
-pub(super) type Sources = HashMap<String, Built>;
+/// All credentials that could be built. The others have their diagnostics.
+#[derive(Default)]
+pub(super) struct Sources {
+    built: HashMap<String, Built>,
+    /// Each after those that it builds on.
+    order: Vec<String>,
+}
+
+impl Sources {
+    pub(super) fn get(&self, name: &str) -> Option<&Built> {
+        self.built.get(name)
+    }
+}
 
 /// The largest CA file, in bytes.
 const MAX_CA_BYTES: u64 = 1024 * 1024;
@@ -35,30 +52,25 @@ pub(super) fn compile(
     decoder: &mut Decoder,
     resolver: &mut Resolver<'_>,
 ) -> Sources {
-    let mut sources = Sources::new();
     let Some(credentials) = &file.credentials else {
-        return sources;
+        return Sources::default();
     };
-    let max_waiters =
-        usize::try_from(settings::limits(file).credential_waiters.value).unwrap_or(usize::MAX);
-    for (name, raw) in credentials.iter() {
-        check_name(name, decoder);
-        if let Some((source, placement)) = build(raw, decoder, resolver) {
-            let settings = CacheSettings {
-                prewarm: raw.settings.prewarm.value,
-                max_waiters,
-            };
-            sources.insert(
-                name.value.clone(),
-                Built {
-                    source,
-                    placement,
-                    settings,
-                },
-            );
-        }
+    let mut compiler = Compiler {
+        credentials,
+        decoder,
+        resolver,
+        max_waiters: usize::try_from(settings::limits(file).credential_waiters.value)
+            .unwrap_or(usize::MAX),
+        sources: Sources::default(),
+        done: HashSet::new(),
+        path: Vec::new(),
+    };
+    for (name, _) in credentials.iter() {
+        check_name(name, compiler.decoder);
+        compiler.build(&name.value);
     }
-    warn_of_unused(file, decoder);
+    let sources = compiler.sources;
+    warn_of_unused(file, &sources, decoder);
     sources
 }
 
@@ -68,32 +80,100 @@ pub(super) fn handles(
     sources: Sources,
     cx: &Context<'_>,
 ) -> HashMap<String, CredentialHandle> {
-    let used = used_names(file);
-    let handle = |(name, built): (String, Built)| {
+    let used = used_names(file, &sources);
+    let Sources { mut built, order } = sources;
+    let mut handles = HashMap::with_capacity(order.len());
+    for name in order {
+        let Some(built) = built.remove(&name) else {
+            continue;
+        };
         let settings = CacheSettings {
-            prewarm: built.settings.prewarm && cx.prewarm && used.contains(&name.as_str()),
+            prewarm: built.settings.prewarm && cx.prewarm && used.contains(&name),
             ..built.settings
         };
         let handle = cx.credentials.handle(&name, built.source, settings);
-        (name, handle)
-    };
-    sources.into_iter().map(handle).collect()
+        built.linked.connect(handle.clone());
+        handles.insert(name, handle);
+    }
+    handles
 }
 
-fn build(
-    raw: &Sp<RawCredential>,
-    decoder: &mut Decoder,
-    resolver: &mut Resolver<'_>,
-) -> Option<(Arc<dyn Source>, Placement)> {
-    let grant = grants::find(raw.kind).expect("the decoder takes no other kinds");
-    let config = (grant.decode)(&raw.grant, decoder)?;
-    let mut builder = Builder {
-        decoder,
-        resolver,
-        span: raw.kind_span,
-    };
-    Some((config.build(&mut builder)?, config.placement()))
+/// Builds each credential once, after those that it builds on.
+struct Compiler<'a, 'r, 'e> {
+    credentials: &'a Sp<Named<RawCredential>>,
+    decoder: &'a mut Decoder,
+    resolver: &'r mut Resolver<'e>,
+    max_waiters: usize,
+    sources: Sources,
+    /// Built or found wrong.
+    done: HashSet<String>,
+    /// The credentials that are being built, each for the one before.
+    path: Vec<String>,
 }
+
+impl Compiler<'_, '_, '_> {
+    fn build(&mut self, name: &str) {
+        let Some(raw) = self.credentials.get(name) else {
+            return;
+        };
+        if !self.done.insert(name.to_owned()) {
+            return;
+        }
+        self.path.push(name.to_owned());
+        let grant = grants::find(raw.kind).expect("the decoder takes no other kinds");
+        let config = (grant.decode)(&raw.grant, self.decoder);
+        let built = config.and_then(|config| {
+            let mut builder = Builder {
+                compiler: self,
+                span: raw.kind_span,
+            };
+            Some((config.build(&mut builder)?, config.placement()))
+        });
+        self.path.pop();
+        let Some((source, placement)) = built else {
+            return;
+        };
+        let settings = CacheSettings {
+            prewarm: raw.settings.prewarm.value,
+            max_waiters: self.max_waiters,
+        };
+        let built = Built {
+            linked: Linked::new(name, source.fingerprint()),
+            source,
+            placement,
+            settings,
+        };
+        self.sources.built.insert(name.to_owned(), built);
+        self.sources.order.push(name.to_owned());
+    }
+
+    /// The link to a credential, which is built first; `None` after reporting why not.
+    fn link(&mut self, name: &Sp<String>) -> Option<Linked> {
+        if let Some(at) = self.path.iter().position(|one| *one == name.value) {
+            let circle = self.path[at..].join("` builds on `");
+            let message = format!("`{circle}` builds on `{}`: a circle", name.value);
+            return self.decoder.fail(name.span, message);
+        }
+        if self.path.len() > LONGEST_CHAIN {
+            let message = format!("a chain of more than {LONGEST_CHAIN} credentials");
+            return self.decoder.fail(name.span, message);
+        }
+        if self.credentials.get(&name.value).is_none() {
+            let message = format!("there is no credential `{}`", name.value);
+            let names: Vec<&str> = self.credentials.names().collect();
+            self.decoder
+                .push(Diagnostic::error(name.span, message).suggest(name, names));
+            return None;
+        }
+        self.build(&name.value);
+        // None where it has diagnostics of its own.
+        let built = self.sources.get(&name.value)?;
+        Some(built.linked.clone())
+    }
+}
+
+/// Far beyond any vendor's dance; below what the stack of this thread holds.
+const LONGEST_CHAIN: usize = 16;
 
 /// Names appear in metrics, logs and headers of answers.
 pub(super) fn check_name(name: &Sp<String>, decoder: &mut Decoder) {
@@ -104,7 +184,8 @@ pub(super) fn check_name(name: &Sp<String>, decoder: &mut Decoder) {
     }
 }
 
-fn used_names(file: &RawFile) -> Vec<&str> {
+/// The credentials of routes, and those that they build on.
+fn used_names(file: &RawFile, sources: &Sources) -> HashSet<String> {
     let defaults = file
         .defaults
         .as_ref()
@@ -113,23 +194,29 @@ fn used_names(file: &RawFile) -> Vec<&str> {
         .routes
         .iter()
         .filter_map(|route| route.credential.as_ref());
-    let mut names: Vec<&str> = routes
+    let mut open: Vec<String> = routes
         .chain(defaults)
-        .map(|name| name.value.as_str())
+        .map(|name| name.value.clone())
         .collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut names = HashSet::new();
+    while let Some(name) = open.pop() {
+        let links = sources.get(&name).map(|built| built.source.links());
+        for linked in links.into_iter().flatten() {
+            open.push(linked.name().to_string());
+        }
+        names.insert(name);
+    }
     names
 }
 
-fn warn_of_unused(file: &RawFile, decoder: &mut Decoder) {
-    let used = used_names(file);
+fn warn_of_unused(file: &RawFile, sources: &Sources, decoder: &mut Decoder) {
+    let used = used_names(file, sources);
     // A route that could not be read may be the one that uses it.
     if decoder.diagnostics.has_errors() {
         return;
     }
     for (name, _) in file.credentials.iter().flat_map(|all| all.iter()) {
-        if !used.contains(&name.value.as_str()) {
+        if !used.contains(&name.value) {
             let message = format!("no route uses the credential `{}`", name.value);
             decoder.push(Diagnostic::warning(name.span, message));
         }
@@ -137,19 +224,22 @@ fn warn_of_unused(file: &RawFile, decoder: &mut Decoder) {
 }
 
 /// What a grant asks of us while it is built.
-struct Builder<'a, 'r, 'e> {
-    decoder: &'a mut Decoder,
-    resolver: &'r mut Resolver<'e>,
+struct Builder<'c, 'a, 'r, 'e> {
+    compiler: &'c mut Compiler<'a, 'r, 'e>,
     span: Span,
 }
 
-impl BuildContext for Builder<'_, '_, '_> {
+impl BuildContext for Builder<'_, '_, '_, '_> {
     fn secret(&mut self, source: &Sp<SecretSource>) -> Option<Secret> {
-        read_secret(source, self.decoder, self.resolver)
+        read_secret(source, self.compiler.decoder, self.compiler.resolver)
     }
 
     fn file(&mut self, path: &Sp<&Path>) -> Option<Vec<u8>> {
-        read_ca(path, self.decoder, self.resolver)
+        read_ca(path, self.compiler.decoder, self.compiler.resolver)
+    }
+
+    fn credential(&mut self, name: &Sp<String>) -> Option<Linked> {
+        self.compiler.link(name)
     }
 
     fn span(&self) -> Span {
@@ -157,7 +247,7 @@ impl BuildContext for Builder<'_, '_, '_> {
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.decoder.push(diagnostic);
+        self.compiler.decoder.push(diagnostic);
     }
 }
 

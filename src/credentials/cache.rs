@@ -13,8 +13,8 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
 use super::{
-    CacheSettings, Counters, CredentialError, CredentialErrorKind, CredentialView, FetchError,
-    FetchView, Lease, Rejection, Source,
+    CacheSettings, Counters, Credential, CredentialError, CredentialErrorKind, CredentialView,
+    FetchError, FetchView, Lease, Rejection, Source,
     flight::{Landing, Landings},
     lease::Generation,
     life::{Life, Refusal, Want},
@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) settings: CacheSettings,
     /// The newest issue, also while it is withheld.
     pub(super) held: Option<Arc<Generation>>,
+    /// The newest credential that can be refreshed: what it refreshes with outlives it.
+    pub(super) refreshable: Option<Credential>,
     pub(super) last_error: Option<FetchError>,
     pub(super) last_fetch: Option<(Instant, FetchView)>,
     pub(super) counters: Counters,
@@ -56,6 +58,7 @@ impl Slot {
                 life,
                 settings,
                 held: None,
+                refreshable: None,
                 last_error: None,
                 last_fetch: None,
                 counters: Counters::default(),
@@ -220,7 +223,7 @@ impl Slot {
         CredentialView {
             name: Arc::clone(&self.name),
             grant: self.source.grant(),
-            endpoint: self.source.endpoint().map(Into::into),
+            endpoint: self.source.endpoints().first().map(|&url| url.into()),
             state: state.life.state(now),
             generation: state.life.generation(),
             expires_in: until(state.life.expires()),

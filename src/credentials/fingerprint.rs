@@ -56,6 +56,11 @@ impl FingerprintBuilder {
         self.bytes(&number.to_be_bytes())
     }
 
+    /// Adds another configuration, by its fingerprint.
+    pub fn fingerprint(self, other: Fingerprint) -> Self {
+        self.bytes(&other.0)
+    }
+
     /// Adds something that may be absent; absent and empty differ.
     pub fn option<T>(self, value: Option<T>, add: impl FnOnce(Self, T) -> Self) -> Self {
         match value {

@@ -31,13 +31,13 @@ impl Lease {
     }
 
     /// Every part with its name.
-    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
+    pub fn parts(&self) -> impl Iterator<Item = (&str, &Secret)> {
         self.0
             .issue
             .credential
             .parts
             .iter()
-            .map(|(name, secret)| (*name, secret))
+            .map(|(name, secret)| (&**name, secret))
     }
 
     /// A named part: `access_token`, `session_token`...

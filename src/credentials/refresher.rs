@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    Credential, FailureKind, FetchError, FetchView, Subject,
+    Credential, FailureKind, Fetch, FetchError, FetchView, Subject,
     cache::{Slot, State},
     flight::Landing,
     lease::{Generation, Issue},
@@ -61,7 +61,7 @@ fn expire(slot: &Slot, state: &mut State, used: bool) {
 /// One token call and what comes of it.
 async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     let began = clock::now();
-    let result = call(slot).await;
+    let result = call(slot, purpose).await;
     let ended = clock::now();
     let view = FetchView {
         ago: Duration::ZERO,
@@ -92,18 +92,20 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
 }
 
 /// Calls the source in a task of its own: a panic there ends as an error, not as a flight that never lands.
-async fn call(slot: &Arc<Slot>) -> Result<Credential, FetchError> {
+async fn call(slot: &Arc<Slot>, purpose: Purpose) -> Result<Credential, FetchError> {
     let source = Arc::clone(&slot.source);
-    let previous = slot
-        .state()
-        .held
-        .as_ref()
-        .map(|held| held.issue.credential.clone());
+    let previous = {
+        let state = slot.state();
+        let held = state.held.as_ref().map(|held| &held.issue.credential);
+        held.or(state.refreshable.as_ref()).cloned()
+    };
     let task = tokio::spawn(async move {
-        match &previous {
-            Some(previous) => source.renew(&Subject::Own, previous).await,
-            None => source.fetch(&Subject::Own).await,
-        }
+        let ask = Fetch {
+            subject: &Subject::Own,
+            previous: previous.as_ref(),
+            refused: purpose == Purpose::Refused,
+        };
+        source.fetch(ask).await
     });
     let abort = task.abort_handle();
     match tokio::time::timeout(LONGEST_CALL, task).await {
@@ -138,6 +140,7 @@ fn arrived(
         life: credential.life,
         same,
     };
+    let refreshable = credential.refresh.is_some().then(|| credential.clone());
     // Built before the state machine hears of it: what can't stand in a header is a failure.
     let issue = match Issue::new(state.life.generation() + 1, credential) {
         Ok(issue) => issue,
@@ -161,6 +164,7 @@ fn arrived(
         }
     };
     slot.publish(state, Some(Arc::new(published)));
+    state.refreshable = refreshable;
     if let Some(error) = state.last_error.take() {
         tracing::info!(credential = %slot.name, after = error.kind.as_str(), "obtained again");
     }

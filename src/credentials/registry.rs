@@ -9,7 +9,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    Credential, CredentialError, CredentialView, FetchError, Fingerprint, Lease, Source, Subject,
+    Credential, CredentialError, CredentialView, Fetch, FetchError, Fingerprint, Lease, Source,
     cache::Slot, flight::Landing, refresher,
 };
 use crate::clock;
@@ -174,7 +174,7 @@ impl CredentialHandle {
 /// One call outside the cache, for a person who wants to see whether it works.
 pub async fn obtain(source: &dyn Source) -> Obtained {
     let began = clock::now();
-    let result = source.fetch(&Subject::Own).await;
+    let result = source.fetch(Fetch::FIRST).await;
     Obtained {
         took: clock::now() - began,
         result,

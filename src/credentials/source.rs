@@ -1,8 +1,8 @@
 //! A source obtains credentials by one protocol; it knows nothing of caching, time left or requests.
 
-use std::{fmt, pin::Pin, time::Duration};
+use std::{borrow::Cow, fmt, pin::Pin, time::Duration};
 
-use super::{FetchError, Fingerprint};
+use super::{FetchError, Fingerprint, Lease, Linked};
 use crate::{clock::Instant, secret::Secret};
 
 /// A boxed future: for what happens once an hour, never on the hit path.
@@ -21,29 +21,46 @@ pub trait Source: fmt::Debug + Send + Sync {
         true
     }
 
-    /// The token endpoint as it may be shown: no query, no user information.
-    fn endpoint(&self) -> Option<&str> {
-        None
+    /// Every URL that it calls itself, as it may be shown: no query, no user information. The main one comes first.
+    fn endpoints(&self) -> Vec<&str> {
+        Vec::new()
     }
 
-    /// Obtains a credential.
+    /// The credentials that it builds on.
+    fn links(&self) -> Vec<&Linked> {
+        Vec::new()
+    }
+
+    /// Whether each [`Subject`] has a credential of its own.
+    fn per_subject(&self) -> bool {
+        false
+    }
+
+    /// Obtains a credential, or the successor of one.
     ///
     /// # Errors
     /// [`FetchError`], typed by what a later try can bring.
-    fn fetch<'a>(&'a self, subject: &'a Subject) -> BoxFuture<'a, Result<Credential, FetchError>>;
+    fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>>;
+}
 
-    /// Obtains the successor of `previous`; by default as if there were none.
-    ///
-    /// # Errors
-    /// As [`Source::fetch`].
-    fn renew<'a>(
-        &'a self,
-        subject: &'a Subject,
-        previous: &'a Credential,
-    ) -> BoxFuture<'a, Result<Credential, FetchError>> {
-        let _ = previous;
-        self.fetch(subject)
-    }
+/// What a source is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetch<'a> {
+    /// Whose credential.
+    pub subject: &'a Subject,
+    /// Its predecessor, also one that has expired if it could be refreshed.
+    pub previous: Option<&'a Credential>,
+    /// Whether an upstream refused `previous`; else it merely comes to its end.
+    pub refused: bool,
+}
+
+impl Fetch<'_> {
+    /// The proxy's own credential, without a predecessor.
+    pub const FIRST: Fetch<'static> = Fetch {
+        subject: &Subject::Own,
+        previous: None,
+        refused: false,
+    };
 }
 
 /// Whose credential it is.
@@ -59,7 +76,7 @@ pub enum Subject {
 #[derive(Clone, Debug)]
 pub struct Credential {
     /// The named secrets: `access_token`, `session_token`...
-    pub parts: Vec<(&'static str, Secret)>,
+    pub parts: Vec<(PartName, Secret)>,
     /// How long it lives, counted from `sent`; none for one that never ends.
     pub life: Option<Duration>,
     /// When the request that brought it was sent: its life cannot have begun earlier.
@@ -68,9 +85,26 @@ pub struct Credential {
     pub refresh: Option<Secret>,
     /// The scope that was granted, where the answer says so.
     pub scope: Option<String>,
+    /// The leases of other credentials that went into it.
+    pub made_from: Vec<Lease>,
 }
 
+/// The name of a credential's part: a grant's own, or one that a recipe gives.
+pub type PartName = Cow<'static, str>;
+
 impl Credential {
+    /// A bearer token, which templates call `access_token`.
+    pub fn bearer(access_token: Secret, life: Option<Duration>, sent: Instant) -> Self {
+        Self {
+            parts: vec![("access_token".into(), access_token)],
+            life,
+            sent,
+            refresh: None,
+            scope: None,
+            made_from: Vec::new(),
+        }
+    }
+
     /// The part called `name`.
     pub fn part(&self, name: &str) -> Option<&Secret> {
         self.parts

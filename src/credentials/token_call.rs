@@ -138,12 +138,11 @@ impl TokenCall {
             .await?;
         let token =
             token_response::read(answer.status, &answer.headers, &answer.body, answer.wall)?;
+        let life = token.life.unwrap_or(self.extras.default_expires_in);
         Ok(Credential {
-            parts: vec![("access_token", token.access_token)],
-            life: Some(token.life.unwrap_or(self.extras.default_expires_in)),
-            sent: answer.sent,
             refresh: token.refresh_token,
             scope: token.scope,
+            ..Credential::bearer(token.access_token, Some(life), answer.sent)
         })
     }
 

@@ -13,7 +13,7 @@ use crate::{
         table::Variant,
     },
     credentials::{
-        BoxFuture, Credential, FetchError, Fingerprint, FingerprintBuilder, Source, Subject,
+        BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, Source,
         TokenCall,
     },
 };
@@ -110,11 +110,11 @@ impl Source for ClientCredentials {
         self.call.fingerprint(FingerprintBuilder::new(KEY)).finish()
     }
 
-    fn endpoint(&self) -> Option<&str> {
-        Some(self.call.shown())
+    fn endpoints(&self) -> Vec<&str> {
+        vec![self.call.shown()]
     }
 
-    fn fetch<'a>(&'a self, _: &'a Subject) -> BoxFuture<'a, Result<Credential, FetchError>> {
+    fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
         Box::pin(self.call.run(&[("grant_type", "client_credentials")]))
     }
 }

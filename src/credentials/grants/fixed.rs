@@ -10,7 +10,7 @@ use crate::{
     clock,
     config::{Diagnostic, SecretSource, table::Variant},
     credentials::{
-        BoxFuture, Credential, FetchError, Fingerprint, FingerprintBuilder, Source, Subject,
+        BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, Source,
     },
     secret::Secret,
 };
@@ -148,13 +148,18 @@ impl Source for Fixed {
         false
     }
 
-    fn fetch<'a>(&'a self, _: &'a Subject) -> BoxFuture<'a, Result<Credential, FetchError>> {
+    fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
         let credential = Credential {
-            parts: self.parts.clone(),
+            parts: self
+                .parts
+                .iter()
+                .map(|(name, secret)| ((*name).into(), secret.clone()))
+                .collect(),
             life: None,
             sent: clock::now(),
             refresh: None,
             scope: None,
+            made_from: Vec::new(),
         };
         Box::pin(std::future::ready(Ok(credential)))
     }

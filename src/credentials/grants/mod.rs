@@ -7,7 +7,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use http::HeaderName;
 
-use super::Source;
+use super::{Linked, Source};
 use crate::{
     config::{Decode, Decoder, Diagnostic, Node, SecretSource, Sp, Span, table::Variant},
     secret::Secret,
@@ -63,6 +63,9 @@ pub trait BuildContext {
 
     /// Reads a file that is no secret, such as a CA's certificates; `None` after reporting why not.
     fn file(&mut self, path: &Sp<&Path>) -> Option<Vec<u8>>;
+
+    /// The link to another credential of the file, built before this one; `None` after reporting why not.
+    fn credential(&mut self, name: &Sp<String>) -> Option<Linked>;
 
     /// Where the credential stands in the file, for what has no place of its own.
     fn span(&self) -> Span;

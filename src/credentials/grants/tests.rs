@@ -23,6 +23,10 @@ impl BuildContext for Loader {
         None
     }
 
+    fn credential(&mut self, _: &Sp<String>) -> Option<crate::credentials::Linked> {
+        None
+    }
+
     fn span(&self) -> Span {
         Span::default()
     }
@@ -62,7 +66,7 @@ fn every_grant_is_found_by_its_key() {
 #[test]
 fn the_smallest_client_credentials_need_three_keys() {
     let (source, placement) = build("client_credentials", &format!("{SMALLEST}}}")).unwrap();
-    assert_eq!(source.endpoint(), Some("https://x.example/t"));
+    assert_eq!(source.endpoints(), ["https://x.example/t"]);
     assert_eq!(placement, Placement::Bearer);
     assert!(!format!("{source:?}").contains("s3cret"));
 }

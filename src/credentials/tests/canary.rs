@@ -20,7 +20,7 @@ use super::{
 use crate::{
     callers::{ApiKey, Callers, KeyHash},
     credentials::{
-        CacheSettings, Client, ClientAuth, Extras, Source, Subject, grants::Fixed, obtain,
+        CacheSettings, Client, ClientAuth, Extras, Fetch, Source, grants::Fixed, obtain,
     },
     secret::Secret,
 };
@@ -137,13 +137,13 @@ async fn no_text_of_any_kind_holds_a_secret() {
         let endpoint = Scripted::start(answer).await;
         for source in sources(&endpoint.url) {
             look_in("source", &format!("{source:?} {:?}", source.fingerprint()));
-            look_in("endpoint", source.endpoint().unwrap_or_default());
+            look_in("endpoint", &source.endpoints().join(" "));
             let obtained = obtain(&*source).await;
             look_in("obtained", &format!("{obtained:?}"));
             if let Err(error) = &obtained.result {
                 look_in("fetch error", &format!("{error} {error:?}"));
             }
-            let _ = source.fetch(&Subject::Own).await;
+            let _ = source.fetch(Fetch::FIRST).await;
             let credentials = cache();
             let slot = credentials.handle("name", source, CacheSettings::default());
             match slot.lease(Duration::from_secs(5)).await {

@@ -11,8 +11,8 @@ use std::{
 use crate::{
     clock,
     credentials::{
-        BoxFuture, CacheSettings, Credential, CredentialHandle, Credentials, FailureKind,
-        FetchError, Fingerprint, FingerprintBuilder, Retry, Source, Subject,
+        BoxFuture, CacheSettings, Credential, CredentialHandle, Credentials, FailureKind, Fetch,
+        FetchError, Fingerprint, FingerprintBuilder, Retry, Source,
     },
     secret::Secret,
 };
@@ -99,7 +99,7 @@ impl Source for Fake {
         FingerprintBuilder::new(self.identity).finish()
     }
 
-    fn fetch<'a>(&'a self, _: &'a Subject) -> BoxFuture<'a, Result<Credential, FetchError>> {
+    fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
         Box::pin(async {
             let n = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
             assert_eq!(
@@ -112,13 +112,9 @@ impl Source for Fake {
             tokio::time::sleep(self.takes).await;
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
             match (self.script)(n) {
-                Step::Token(token, life) => Ok(Credential {
-                    parts: vec![("access_token", Secret::new(token))],
-                    life: Some(life),
-                    sent,
-                    refresh: None,
-                    scope: None,
-                }),
+                Step::Token(token, life) => {
+                    Ok(Credential::bearer(Secret::new(token), Some(life), sent))
+                }
                 Step::Fail(kind, retry) => Err(FetchError {
                     kind,
                     retry,

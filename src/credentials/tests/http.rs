@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     credentials::{
         Client, ClientAuth, Credential, Endpoint, EndpointError, EndpointSettings, Extras,
-        FailureKind, FetchError, Retry, Source, Subject, TokenCall, TokenCallError,
+        FailureKind, Fetch, FetchError, Retry, Source, TokenCall, TokenCallError,
         grants::ClientCredentials,
     },
     secret::Secret,
@@ -100,7 +100,7 @@ pub(super) fn client() -> Client {
 
 async fn fetch(url: &str) -> Result<Credential, FetchError> {
     source(url, ClientAuth::Basic(client()), Extras::default())
-        .fetch(&Subject::Own)
+        .fetch(Fetch::FIRST)
         .await
 }
 
@@ -126,7 +126,7 @@ async fn the_whole_call_as_bright_pattern_documents_it() {
         ..Extras::default()
     };
     let source = source(&endpoint.url, ClientAuth::Body(client()), extras);
-    let credential = source.fetch(&Subject::Own).await.unwrap();
+    let credential = source.fetch(Fetch::FIRST).await.unwrap();
     assert_eq!(credential.part("access_token").unwrap().expose(), "CCE2");
     assert_eq!(credential.life, Some(Duration::from_secs(3599)));
     let request = endpoint.seen().remove(0);
@@ -176,7 +176,7 @@ async fn everything_a_token_request_can_carry() {
     };
     let url = format!("{}?version=1", endpoint.url);
     source(&url, ClientAuth::None { id: "me".into() }, extras)
-        .fetch(&Subject::Own)
+        .fetch(Fetch::FIRST)
         .await
         .unwrap();
     let request = endpoint.seen().remove(0);
@@ -312,7 +312,7 @@ async fn a_connection_refused_cut_or_silent_is_told_apart() {
         Extras::default(),
     );
     let error = ClientCredentials::new(call.unwrap())
-        .fetch(&Subject::Own)
+        .fetch(Fetch::FIRST)
         .await
         .unwrap_err();
     assert_eq!(error.kind, FailureKind::Timeout);
@@ -389,7 +389,7 @@ async fn a_tls_endpoint_is_verified_against_its_ca_and_name() {
             Extras::default(),
         );
         let result = ClientCredentials::new(call.unwrap())
-            .fetch(&Subject::Own)
+            .fetch(Fetch::FIRST)
             .await;
         assert_eq!(result.is_ok(), good, "{name} {trusted}: {result:?}");
         let received = server.await.unwrap();
