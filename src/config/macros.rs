@@ -5,7 +5,8 @@
 /// Each key is `required`, `optional` or `default("text as the user would write it")`. A required or default
 /// key becomes a field of type `Sp<T>`, an optional one `Option<Sp<T>>`. `name as "key": T` names a key that is no
 /// identifier in Rust. `short = "key"` names the key for which a bare value stands, `unavailable = [...]`
-/// keys of the contract that are not built yet.
+/// keys of the contract that are not built yet, `flatten = [field: Type, ...]` other such structs whose keys stand
+/// in this mapping too.
 ///
 /// ```
 /// bearerd::config_struct! {
@@ -24,7 +25,7 @@
 macro_rules! config_struct {
     (
         $(#[doc = $doc:literal])*
-        $vis:vis struct $name:ident = $title:literal $(, short = $short:literal)? $(, unavailable = [$($gone:literal),* $(,)?])? $(, extensions = $extensions:literal)? {
+        $vis:vis struct $name:ident = $title:literal $(, short = $short:literal)? $(, unavailable = [$($gone:literal),* $(,)?])? $(, extensions = $extensions:literal)? $(, flatten = [$($flat:ident: $flat_ty:ty),* $(,)?])? {
             $(
                 $(#[doc = $field_doc:literal])*
                 $presence:ident $(($default:literal))? $field:ident $(as $key:literal)? : $ty:ty
@@ -35,6 +36,10 @@ macro_rules! config_struct {
         #[derive(Clone, Debug)]
         $vis struct $name {
             $( $(#[doc = $field_doc])* pub $field: $crate::config_struct!(@type $presence $ty), )*
+            $($(
+                /// Keys that others have as well.
+                pub $flat: $flat_ty,
+            )*)?
             /// Keys that are in the file but could not be read (each has its diagnostic).
             pub failed: Vec<&'static str>,
         }
@@ -44,14 +49,20 @@ macro_rules! config_struct {
             $vis const TABLE: &'static $crate::config::table::Table = &$crate::config::table::Table {
                 name: $title,
                 doc: &[$($doc),*],
-                fields: &[$(
-                    $crate::config::table::Field {
-                        name: $crate::config_struct!(@key $field $($key)?),
-                        doc: &[$($field_doc),*],
-                        presence: $crate::config_struct!(@presence $presence $($default)?),
-                        ty: <$ty as $crate::config::decode::Decode>::ty,
-                    }
-                ),*],
+                fields: &{
+                    const PARTS: &[&[$crate::config::table::Field]] = &[
+                        &[$(
+                            $crate::config::table::Field {
+                                name: $crate::config_struct!(@key $field $($key)?),
+                                doc: &[$($field_doc),*],
+                                presence: $crate::config_struct!(@presence $presence $($default)?),
+                                ty: <$ty as $crate::config::decode::Decode>::ty,
+                            }
+                        ),*],
+                        $($(<$flat_ty>::TABLE.fields,)*)?
+                    ];
+                    $crate::config::table::joined::<{ $crate::config::table::count(PARTS) }>(PARTS)
+                },
                 short: $crate::config_struct!(@short $($short)?),
                 unavailable: &[$($($gone),*)?],
                 extensions: $crate::config_struct!(@short $($extensions)?),
@@ -69,8 +80,10 @@ macro_rules! config_struct {
                         @decode $presence fields decoder $ty, $crate::config_struct!(@key $field $($key)?) $(, $default)?
                     );
                 )*
+                $($( let $flat = <$flat_ty>::read(fields, decoder); )*)?
                 Some(Self {
                     $( $field: $crate::config_struct!(@unwrap $presence $field), )*
+                    $($( $flat: $flat?, )*)?
                     failed: Vec::new(),
                 })
             }

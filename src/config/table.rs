@@ -18,7 +18,7 @@ pub struct Table {
 }
 
 /// One key.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// Its name.
     pub name: &'static str,
@@ -74,3 +74,35 @@ pub struct Variant {
     /// What is under it.
     pub table: fn() -> &'static Table,
 }
+
+/// How many keys these lists have together.
+pub const fn count(parts: &[&[Field]]) -> usize {
+    let (mut sum, mut at) = (0, 0);
+    while at < parts.len() {
+        sum += parts[at].len();
+        at += 1;
+    }
+    sum
+}
+
+/// These lists as one, in their order; `N` is their [`count`].
+pub const fn joined<const N: usize>(parts: &[&[Field]]) -> [Field; N] {
+    let mut all = [PLACEHOLDER; N];
+    let (mut part, mut at, mut to) = (0, 0, 0);
+    while part < parts.len() {
+        if at == parts[part].len() {
+            (part, at) = (part + 1, 0);
+            continue;
+        }
+        all[to] = parts[part][at];
+        (at, to) = (at + 1, to + 1);
+    }
+    all
+}
+
+const PLACEHOLDER: Field = Field {
+    name: "",
+    doc: &[],
+    presence: Presence::Optional,
+    ty: || Type::Bool,
+};

@@ -21,6 +21,8 @@ pub enum ClientAuth {
         /// The client's id.
         id: String,
     },
+    /// No client at all: what the grant itself carries is enough.
+    Nobody,
 }
 
 /// A confidential client.
@@ -52,6 +54,7 @@ impl ClientAuth {
                 form.add("client_id", id);
                 None
             }
+            Self::Nobody => None,
         }
     }
 
@@ -62,10 +65,11 @@ impl ClientAuth {
 
     pub(super) fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
         let (method, id, secret) = match self {
-            Self::Basic(client) => (1, &client.id, Some(&client.secret)),
-            Self::BasicRaw(client) => (2, &client.id, Some(&client.secret)),
-            Self::Body(client) => (3, &client.id, Some(&client.secret)),
-            Self::None { id } => (4, id, None),
+            Self::Basic(client) => (1, client.id.as_str(), Some(&client.secret)),
+            Self::BasicRaw(client) => (2, client.id.as_str(), Some(&client.secret)),
+            Self::Body(client) => (3, client.id.as_str(), Some(&client.secret)),
+            Self::None { id } => (4, id.as_str(), None),
+            Self::Nobody => (5, "", None),
         };
         builder
             .number(method)

@@ -39,51 +39,86 @@ crate::config_struct! {
     }
 }
 
-/// The shared keys of one grant.
-pub(super) struct Keys<'a> {
-    pub(super) token_url: &'a Sp<HttpUrl>,
-    pub(super) client_id: &'a Sp<String>,
-    pub(super) client_secret: Option<&'a Sp<SecretSource>>,
-    pub(super) client_auth: &'a Sp<AuthMethod>,
-    pub(super) scope: Option<&'a Sp<OneOrList<String>>>,
-    pub(super) audience: Option<&'a Sp<OneOrList<String>>>,
-    pub(super) resource: Option<&'a Sp<OneOrList<String>>>,
-    pub(super) params: Option<&'a Sp<Named<SecretSource>>>,
-    pub(super) headers: Option<&'a Sp<Named<SecretSource>>>,
-    pub(super) query: Option<&'a Sp<Named<SecretSource>>>,
-    pub(super) tls: Option<&'a Sp<Tls>>,
-    pub(super) connect_timeout: Duration,
-    pub(super) timeout: Duration,
-    pub(super) default_expires_in: Duration,
-    pub(super) danger_plaintext: bool,
+crate::config_struct! {
+    /// What every OAuth grant has: where it asks, who asks, what for.
+    pub struct OauthKeys = "the keys of OAuth grants" {
+        /// The token endpoint; its query is kept.
+        required token_url: HttpUrl,
+        /// The client's account at the authorization server.
+        optional client_id: String,
+        /// Its secret; every `client_auth` but `none` needs it.
+        optional client_secret: SecretSource,
+        /// How the endpoint is shown who asks.
+        default("basic") client_auth: AuthMethod,
+        /// The rights to ask for: one text, or a list.
+        optional scope: OneOrList<String>,
+        /// Whom the token is for, as some authorization servers want it.
+        optional audience: OneOrList<String>,
+        /// Which services the token is for (RFC 8707).
+        optional resource: OneOrList<String>,
+        /// More parameters of the form.
+        optional params: Named<SecretSource>,
+        /// More header fields of the token request.
+        optional headers: Named<SecretSource>,
+        /// More parameters of the token endpoint's query.
+        optional query: Named<SecretSource>,
+        /// Whom to trust at the token endpoint.
+        optional tls: Tls,
+        /// How long the connection, with its TLS handshake, may take.
+        default("5s") connect_timeout: Duration,
+        /// How long the whole call may take.
+        default("10s") timeout: Duration,
+        /// The life of a token that comes without one.
+        default("1h") default_expires_in: Duration,
+        /// Allows a token endpoint in clear beyond loopback: the secret can be read on the way.
+        default("false") danger_plaintext: bool,
+    }
 }
 
-impl Keys<'_> {
-    /// Every fault is reported, not only the first.
-    pub(super) fn build(&self, cx: &mut dyn BuildContext) -> Option<TokenCall> {
+/// Whether a grant asks in the name of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// It makes no sense without one.
+    Client,
+    /// What the grant itself carries may be enough.
+    ClientOrNobody,
+}
+
+impl OauthKeys {
+    /// The token call of these keys. Every fault is reported, not only the first.
+    pub(super) fn build(&self, asker: Asker, cx: &mut dyn BuildContext) -> Option<TokenCall> {
         let endpoint = self.endpoint(cx);
-        let auth = self.auth(cx);
-        let params = pairs(self.params, cx);
-        let query = pairs(self.query, cx);
-        let headers = headers(self.headers, cx);
+        let auth = self.auth(asker, cx);
+        let params = pairs(self.params.as_ref(), cx);
+        let query = pairs(self.query.as_ref(), cx);
+        let headers = headers(self.headers.as_ref(), cx);
         let extras = Extras {
             scope: self
                 .scope
+                .as_ref()
                 .map(|scope| texts(scope).join(" "))
                 .filter(|scope| !scope.is_empty()),
-            audiences: self.audience.map(|list| texts(list)).unwrap_or_default(),
-            resources: self.resource.map(|list| texts(list)).unwrap_or_default(),
+            audiences: self
+                .audience
+                .as_ref()
+                .map(|list| texts(list))
+                .unwrap_or_default(),
+            resources: self
+                .resource
+                .as_ref()
+                .map(|list| texts(list))
+                .unwrap_or_default(),
             params: params?,
             headers: headers?,
             query: query?,
-            default_expires_in: self.default_expires_in,
+            default_expires_in: self.default_expires_in.value,
         };
         match TokenCall::new(endpoint?, auth?, extras) {
             Ok(call) => Some(call),
             Err(error) => {
                 let span = match &error {
-                    TokenCallError::Parameter(name) => place(self.params, name),
-                    TokenCallError::Header(name) => place(self.headers, name.as_str()),
+                    TokenCallError::Parameter(name) => place(self.params.as_ref(), name),
+                    TokenCallError::Header(name) => place(self.headers.as_ref(), name.as_str()),
                 };
                 cx.report(Diagnostic::error(
                     span.unwrap_or(self.token_url.span),
@@ -95,24 +130,25 @@ impl Keys<'_> {
     }
 
     fn endpoint(&self, cx: &mut dyn BuildContext) -> Option<Endpoint> {
-        if self.tls.is_some_and(|tls| !tls.failed.is_empty()) {
+        let tls = self.tls.as_ref();
+        if tls.is_some_and(|tls| !tls.failed.is_empty()) {
             return None;
         }
-        let ca = match self.tls.and_then(|tls| tls.ca.as_ref()) {
+        let ca = match tls.and_then(|tls| tls.ca.as_ref()) {
             None => None,
             Some(path) => Some(cx.file(&Sp::new(path.value.as_path(), path.span))?),
         };
         let settings = EndpointSettings {
             ca,
-            connect_timeout: self.connect_timeout,
-            timeout: self.timeout,
-            danger_plaintext: self.danger_plaintext,
+            connect_timeout: self.connect_timeout.value,
+            timeout: self.timeout.value,
+            danger_plaintext: self.danger_plaintext.value,
             ..EndpointSettings::new(self.token_url.full())
         };
         match Endpoint::new(&settings) {
             Ok(endpoint) => Some(endpoint),
             Err(error) => {
-                let span = match (&error, self.tls) {
+                let span = match (&error, tls) {
                     (EndpointError::Ca, Some(tls)) => tls.span,
                     _ => self.token_url.span,
                 };
@@ -128,9 +164,12 @@ impl Keys<'_> {
         }
     }
 
-    fn auth(&self, cx: &mut dyn BuildContext) -> Option<ClientAuth> {
-        let id = self.client_id.value.clone();
-        let secret = match (self.client_auth.value, self.client_secret) {
+    fn auth(&self, asker: Asker, cx: &mut dyn BuildContext) -> Option<ClientAuth> {
+        let Some(client_id) = &self.client_id else {
+            return self.no_client(asker, cx);
+        };
+        let id = client_id.value.clone();
+        let secret = match (self.client_auth.value, &self.client_secret) {
             (AuthMethod::None, None) => return Some(ClientAuth::None { id }),
             (AuthMethod::None, Some(secret)) => {
                 cx.report(
@@ -141,7 +180,7 @@ impl Keys<'_> {
             }
             (_, None) => {
                 cx.report(
-                    Diagnostic::error(self.client_id.span, "`client_secret` is missing")
+                    Diagnostic::error(client_id.span, "`client_secret` is missing")
                         .hint("give it as `{ env: NAME }`, or say `client_auth: none`"),
                 );
                 return None;
@@ -154,6 +193,18 @@ impl Keys<'_> {
             AuthMethod::Body => ClientAuth::Body(client),
             AuthMethod::Basic | AuthMethod::None => ClientAuth::Basic(client),
         })
+    }
+
+    fn no_client(&self, asker: Asker, cx: &mut dyn BuildContext) -> Option<ClientAuth> {
+        if asker == Asker::ClientOrNobody && self.client_secret.is_none() {
+            return Some(ClientAuth::Nobody);
+        }
+        let span = self.client_secret.as_ref().map_or(cx.span(), |it| it.span);
+        cx.report(
+            Diagnostic::error(span, "`client_id` is missing")
+                .hint("give the client's id at the authorization server"),
+        );
+        None
     }
 }
 
