@@ -3,4 +3,5 @@
 mod canary;
 mod fake;
 mod http;
+mod linked;
 mod shell;
