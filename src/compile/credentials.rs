@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use super::{Context, settings};
@@ -136,6 +137,11 @@ impl Compiler<'_, '_, '_> {
         let settings = CacheSettings {
             prewarm: raw.settings.prewarm.value,
             max_waiters: self.max_waiters,
+            probe_after: raw
+                .settings
+                .probe_after
+                .as_ref()
+                .map_or(Duration::ZERO, |pause| pause.value),
         };
         let built = Built {
             linked: Linked::new(name, source.fingerprint()),

@@ -47,9 +47,18 @@ pub(super) struct State {
     pub(super) counters: Counters,
 }
 
+impl State {
+    /// What the file says now.
+    pub(super) fn set(&mut self, settings: CacheSettings) {
+        self.settings = settings;
+        self.life.probe_after(settings.probe_after);
+    }
+}
+
 impl Slot {
     pub(super) fn new(name: Arc<str>, source: Arc<dyn Source>, settings: CacheSettings) -> Self {
-        let life = Life::new(source.renewable());
+        let mut life = Life::new(source.renewable());
+        life.probe_after(settings.probe_after);
         Self {
             current: ArcSwapOption::empty(),
             name,

@@ -30,6 +30,8 @@ pub(crate) struct Life {
     refusals: Refusals,
     /// Calls that a refusal did not cause start no sooner: very short lives, repeated answers.
     not_before: Option<Instant>,
+    /// The least pause after a permanent failure.
+    probe_after: Duration,
     /// The last answer was dead on arrival and its waiters still wait.
     stillborn: bool,
 }
@@ -79,8 +81,14 @@ impl Life {
             trouble: None,
             refusals: Refusals::default(),
             not_before: None,
+            probe_after: Duration::ZERO,
             stillborn: false,
         }
+    }
+
+    /// Sets the least pause after a permanent failure: where repeated wrong secrets lock an account.
+    pub(crate) fn probe_after(&mut self, pause: Duration) {
+        self.probe_after = pause;
     }
 
     /// A request found nothing to lease, or the credential is to be there before anybody asks.
@@ -271,7 +279,12 @@ impl Life {
             .filter(|trouble| trouble.permanent == permanent);
         let failures = before.map_or(1, |trouble| trouble.failures.saturating_add(1));
         let first = self.trouble.is_none();
-        let next = now + pace::pause(retry, failures, dice);
+        let least = if permanent {
+            self.probe_after
+        } else {
+            Duration::ZERO
+        };
+        let next = now + pace::pause(retry, failures, dice).max(least);
         self.trouble = Some(Trouble {
             failures,
             permanent,

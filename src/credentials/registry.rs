@@ -33,6 +33,8 @@ pub struct CacheSettings {
     pub prewarm: bool,
     /// Requests that may wait for it at the same time.
     pub max_waiters: usize,
+    /// The least pause after the token endpoint refused us; zero for 30 s, doubling to 15 min.
+    pub probe_after: Duration,
 }
 
 impl Default for CacheSettings {
@@ -40,6 +42,7 @@ impl Default for CacheSettings {
         Self {
             prewarm: false,
             max_waiters: 16_384,
+            probe_after: Duration::ZERO,
         }
     }
 }
@@ -66,7 +69,7 @@ impl Credentials {
         slots.retain(|_, slot| slot.strong_count() > 0);
         let key = (Arc::from(name), source.fingerprint());
         if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
-            slot.state().settings = settings;
+            slot.state().set(settings);
             return CredentialHandle(slot);
         }
         let slot = Arc::new(Slot::new(Arc::clone(&key.0), source, settings));

@@ -35,6 +35,9 @@ config_struct! {
         optional wait: Duration,
         /// Obtains it at start instead of at the first request; readiness waits for it.
         default("false") prewarm: bool,
+        /// The least time to the next attempt after the token endpoint refused us, instead of 30 s doubling to
+        /// 15 minutes: for servers that lock an account after wrong secrets.
+        optional probe_after: Duration,
         /// The same key of the kind, written beside it.
         optional default_expires_in: Duration,
         /// The same key of the kind, written beside it.

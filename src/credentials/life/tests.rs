@@ -503,3 +503,21 @@ proptest! {
         prop_assert!(world.leasable());
     }
 }
+
+#[test]
+fn where_wrong_secrets_lock_an_account_probes_keep_their_distance() {
+    let mut slot = Life::new(true);
+    slot.probe_after(s(1200));
+    let start = Instant::now();
+    let mut now = start;
+    let mut probes = 0;
+    while now < start + s(3 * 3600) {
+        let _ = slot.want(now);
+        if matches!(slot.next(true, now), Next::Fetch(_)) {
+            probes += 1;
+            slot.fetched(Answer::Failed(Retry::Permanent), now, 0.0);
+        }
+        now += s(1);
+    }
+    assert_eq!(probes, 9, "three an hour");
+}
