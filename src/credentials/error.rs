@@ -12,6 +12,17 @@ pub struct FetchError {
     pub retry: Retry,
     /// One sentence for a person.
     pub detail: Cow<'static, str>,
+    /// What the endpoint itself said, where it answered with a refusal.
+    pub refusal: Option<Refused>,
+}
+
+/// How an endpoint refused a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The status.
+    pub status: u16,
+    /// The error code (RFC 6749 5.2), where it is one of the well-known.
+    pub code: Option<&'static str>,
 }
 
 /// The classes of failure of a token call.
@@ -70,6 +81,7 @@ impl FetchError {
             kind,
             retry: Retry::Transient { after: None },
             detail: detail.into(),
+            refusal: None,
         }
     }
 
@@ -79,6 +91,20 @@ impl FetchError {
             kind,
             retry: Retry::Permanent,
             detail: detail.into(),
+            refusal: None,
+        }
+    }
+
+    /// The well-known error code that the endpoint answered with.
+    pub fn code(&self) -> Option<&'static str> {
+        self.refusal.and_then(|refused| refused.code)
+    }
+
+    /// The same with `prefix` before its sentence.
+    pub fn at(self, prefix: &str) -> Self {
+        Self {
+            detail: format!("{prefix}: {}", self.detail).into(),
+            ..self
         }
     }
 

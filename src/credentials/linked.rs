@@ -96,6 +96,7 @@ fn unavailable(error: &CredentialError) -> FetchError {
             after: error.retry_after,
         },
         detail: error.to_string().into(),
+        refusal: None,
     }
 }
 

@@ -27,14 +27,14 @@ mod view;
 
 pub use client_auth::{Client, ClientAuth};
 pub use endpoint::{Endpoint, EndpointError, EndpointSettings};
-pub use error::{CredentialError, CredentialErrorKind, FailureKind, FetchError, Retry};
+pub use error::{CredentialError, CredentialErrorKind, FailureKind, FetchError, Refused, Retry};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
 pub use jose::{Algorithm, KeyError, SignError, SigningKey, random_id};
 pub use lease::Lease;
 pub use linked::Linked;
 pub use registry::{CacheSettings, CredentialHandle, Credentials, Obtained, Rejection, obtain};
 pub use source::{BoxFuture, Credential, Fetch, PartName, Source, Subject};
-pub use token_call::{Extras, TokenCall, TokenCallError};
+pub use token_call::{Ask, Extras, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
 pub use view::{Counters, CredentialView, FetchView, SlotState};
 

@@ -9,11 +9,13 @@ use http::{
         TRANSFER_ENCODING,
     },
 };
+use zeroize::Zeroizing;
 
 use super::{
-    ClientAuth, Credential, Endpoint, FetchError, FingerprintBuilder, form::Form, token_response,
+    ClientAuth, Credential, Endpoint, FailureKind, FetchError, FingerprintBuilder,
+    endpoint::Answer, form::Form, token_response,
 };
-use crate::secret::Secret;
+use crate::{clock::Instant, secret::Secret};
 
 /// The settings that all OAuth grants share.
 #[derive(Clone, Debug)]
@@ -21,6 +23,57 @@ pub struct TokenCall {
     endpoint: Endpoint,
     auth: ClientAuth,
     extras: Extras,
+}
+
+/// What one token call asks.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// The grant's own parameters, `grant_type` among them.
+    pub form: &'a [(&'a str, &'a str)],
+    /// Shown as `Authorization: Bearer` in the place of the client's own authentication.
+    pub bearer: Option<&'a Secret>,
+    /// Whether `scope` is sent; not where it was fixed before, as with a code.
+    pub scope: bool,
+}
+
+impl<'a> Ask<'a> {
+    /// With these parameters and what the file says.
+    pub fn new(form: &'a [(&'a str, &'a str)]) -> Self {
+        Self {
+            form,
+            bearer: None,
+            scope: true,
+        }
+    }
+}
+
+/// What a token call brought.
+#[derive(Debug)]
+pub struct Token {
+    /// The token.
+    pub access_token: Secret,
+    /// How long it lives, counted from `sent`.
+    pub life: Duration,
+    /// What renews it.
+    pub refresh_token: Option<Secret>,
+    /// The scope that was granted, where the answer says so.
+    pub scope: Option<String>,
+    /// What kind of token was issued (RFC 8693).
+    pub issued_token_type: Option<String>,
+    /// When the request was sent.
+    pub sent: Instant,
+    /// The same moment on the wall clock, since 1970.
+    pub wall: Duration,
+}
+
+impl From<Token> for Credential {
+    fn from(token: Token) -> Self {
+        Self {
+            refresh: token.refresh_token,
+            scope: token.scope,
+            ..Self::bearer(token.access_token, Some(token.life), token.sent)
+        }
+    }
 }
 
 /// What a token call carries beside the grant's own parameters.
@@ -108,46 +161,62 @@ impl TokenCall {
         self.endpoint.shown()
     }
 
-    /// Asks for a token; `grant` holds the grant's own parameters, `grant_type` among them.
+    /// Asks for a credential; `grant` holds the grant's own parameters, `grant_type` among them.
     ///
     /// # Errors
     /// [`FetchError`] whose detail begins with the endpoint.
     pub async fn run(&self, grant: &[(&str, &str)]) -> Result<Credential, FetchError> {
-        self.call(grant).await.map_err(|error| FetchError {
-            detail: format!("{}: {}", self.shown(), error.detail).into(),
-            ..error
+        Ok(self.ask(Ask::new(grant)).await?.into())
+    }
+
+    /// Asks for a token.
+    ///
+    /// # Errors
+    /// [`FetchError`] whose detail begins with the endpoint.
+    pub async fn ask(&self, ask: Ask<'_>) -> Result<Token, FetchError> {
+        self.token(ask)
+            .await
+            .map_err(|error| error.at(self.shown()))
+    }
+
+    async fn token(&self, ask: Ask<'_>) -> Result<Token, FetchError> {
+        let answer = self.send(ask).await?;
+        let read = token_response::read(answer.status, &answer.headers, &answer.body, answer.wall)?;
+        Ok(Token {
+            life: read.life.unwrap_or(self.extras.default_expires_in),
+            access_token: read.access_token,
+            refresh_token: read.refresh_token,
+            scope: read.scope,
+            issued_token_type: read.issued_token_type,
+            sent: answer.sent,
+            wall: answer.wall,
         })
     }
 
-    async fn call(&self, grant: &[(&str, &str)]) -> Result<Credential, FetchError> {
+    /// The answer as it came, for endpoints that issue something else than tokens.
+    pub(super) async fn send(&self, ask: Ask<'_>) -> Result<Answer, FetchError> {
         let mut form = Form::default();
-        for (name, value) in grant {
+        for (name, value) in ask.form {
             form.add(name, value);
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &self.extras.headers {
             headers.append(name, value.clone());
         }
-        if let Some(value) = self.auth.apply(&mut form) {
+        let authorization = match ask.bearer {
+            // One mechanism in a request (RFC 6749 2.3): the token stands for the client.
+            Some(token) => Some(bearer(token)?),
+            None => self.auth.apply(&mut form),
+        };
+        if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value);
         }
-        self.ask_for(&mut form);
-        let answer = self
-            .endpoint
-            .post(&self.extras.query, headers, &form)
-            .await?;
-        let token =
-            token_response::read(answer.status, &answer.headers, &answer.body, answer.wall)?;
-        let life = token.life.unwrap_or(self.extras.default_expires_in);
-        Ok(Credential {
-            refresh: token.refresh_token,
-            scope: token.scope,
-            ..Credential::bearer(token.access_token, Some(life), answer.sent)
-        })
+        self.ask_for(ask.scope, &mut form);
+        self.endpoint.post(&self.extras.query, headers, &form).await
     }
 
-    fn ask_for(&self, form: &mut Form) {
-        if let Some(scope) = &self.extras.scope {
+    fn ask_for(&self, scope: bool, form: &mut Form) {
+        if let Some(scope) = self.extras.scope.as_ref().filter(|_| scope) {
             form.add("scope", scope);
         }
         for audience in &self.extras.audiences {
@@ -179,6 +248,18 @@ impl TokenCall {
             })
             .bytes(&extras.default_expires_in.as_nanos().to_be_bytes())
     }
+}
+
+fn bearer(token: &Secret) -> Result<HeaderValue, FetchError> {
+    let text = Zeroizing::new(format!("Bearer {}", token.expose()));
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        FetchError::permanent(
+            FailureKind::Rejected,
+            "a token that can't stand in a header was to be shown to it",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 const RESERVED: [&str; 3] = ["grant_type", "client_id", "client_secret"];

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 
 use super::{
-    FailureKind, FetchError, Retry,
+    FailureKind, FetchError, Refused, Retry,
     token_json::{self, Field, Fields},
 };
 use crate::secret::Secret;
@@ -25,6 +25,8 @@ pub struct TokenResponse {
     pub refresh_token: Option<Secret>,
     /// The scope that was granted, as one text.
     pub scope: Option<String>,
+    /// What kind of token was issued (RFC 8693 2.2.1).
+    pub issued_token_type: Option<String>,
 }
 
 /// Reads an answer; `wall` is the time since 1970 when the request was sent.
@@ -75,7 +77,8 @@ fn usable(
         access_token,
         life,
         refresh_token,
-        scope: scope(&fields.scope),
+        scope: visible(&fields.scope),
+        issued_token_type: visible(&fields.issued_token_type),
     })
 }
 
@@ -109,6 +112,10 @@ fn known_type(token_type: &Field<'_>) -> Result<(), FetchError> {
         {
             Ok(())
         }
+        // RFC 8693 2.2.1: what was issued is no access token.
+        Field::Text(text) if text.eq_ignore_ascii_case("n_a") => Err(FetchError::malformed(
+            "the token is of type N_A: it can't be sent to an upstream",
+        )),
         _ => Err(FetchError::malformed("the token is not of type Bearer")),
     }
 }
@@ -159,8 +166,9 @@ fn jwt_life(token: &str, wall: Duration) -> Result<Option<Duration>, FetchError>
         .transpose()
 }
 
-fn scope(scope: &Field<'_>) -> Option<String> {
-    let text = match scope {
+/// Text, or a list as one text, that can be shown and sent.
+fn visible(field: &Field<'_>) -> Option<String> {
+    let text = match field {
         Field::Text(text) => text.clone().into_owned(),
         Field::List(items) => items.join(" "),
         _ => return None,
@@ -225,10 +233,18 @@ fn failure(status: StatusCode, code: Option<&Code>, after: Option<Duration>) -> 
         FailureKind::Rejected => Retry::Permanent,
         _ => Retry::Transient { after },
     };
+    let name = match code {
+        Some(Code::Known(name, _)) => Some(*name),
+        _ => None,
+    };
     FetchError {
         kind,
         retry,
         detail: detail.into(),
+        refusal: Some(Refused {
+            status: status.as_u16(),
+            code: name,
+        }),
     }
 }
 
@@ -274,6 +290,8 @@ const CODES: &[(&str, FailureKind)] = &[
     ("invalid_target", FailureKind::Rejected),
     ("unsupported_grant_type", FailureKind::Rejected),
     ("access_denied", FailureKind::Rejected),
+    ("authorization_pending", FailureKind::Rejected),
+    ("expired_token", FailureKind::Rejected),
     ("temporarily_unavailable", FailureKind::Failing),
     ("server_error", FailureKind::Failing),
     ("slow_down", FailureKind::RateLimited),

@@ -119,6 +119,7 @@ impl Source for Fake {
                     kind,
                     retry,
                     detail: "no".into(),
+                    refusal: None,
                 }),
                 Step::Panic => panic!("a bug in a source"),
                 Step::Never => std::future::pending().await,

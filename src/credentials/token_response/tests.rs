@@ -124,7 +124,7 @@ fn the_type_may_be_absent_or_in_any_case_but_must_be_bearer() {
     ] {
         ok(&format!(r#"{{"access_token":"t","token_type":{fine}}}"#));
     }
-    for bad in ["\"mac\"", "\"DPoP\"", "\"N_A\"", "1", "[\"Bearer\"]"] {
+    for bad in ["\"mac\"", "\"DPoP\"", "1", "[\"Bearer\"]"] {
         let error = err(
             200,
             &format!(r#"{{"access_token":"t","token_type":{bad}}}"#),
@@ -394,4 +394,27 @@ proptest::proptest! {
             proptest::prop_assert!(token.life != Some(Duration::ZERO));
         }
     }
+}
+
+#[test]
+fn what_was_issued_is_told_and_no_access_token_is_refused() {
+    let urn = "urn:ietf:params:oauth:token-type:jwt";
+    let token = ok(&format!(
+        r#"{{"access_token":"t","token_type":"bearer","issued_token_type":"{urn}"}}"#
+    ));
+    assert_eq!(token.issued_token_type.as_deref(), Some(urn));
+    let error = err(200, r#"{"access_token":"t","token_type":"N_A"}"#);
+    assert!(error.detail.contains("N_A"), "{error}");
+}
+
+#[test]
+fn a_refusal_keeps_status_and_known_code() {
+    let refusal = err(400, r#"{"error":"authorization_pending"}"#).refusal;
+    let refusal = refusal.expect("a refusal");
+    assert_eq!(refusal.status, 400);
+    assert_eq!(refusal.code, Some("authorization_pending"));
+    let refusal = err(401, r#"{"error":"hunter2"}"#)
+        .refusal
+        .expect("a refusal");
+    assert_eq!((refusal.status, refusal.code), (401, None));
 }
