@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, Method, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
 };
 use reqwest::{Client, Url, redirect::Policy, retry};
@@ -87,6 +87,18 @@ pub enum EndpointError {
     Tls(String),
 }
 
+/// One call to an endpoint's origin.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    /// Percent-encoded where it has to be, without dot segments.
+    pub(super) path: &'a str,
+    /// Percent-encoded, without the `?`.
+    pub(super) query: Option<&'a str>,
+    /// With the body's type; nothing is added but what frames the message.
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<&'a str>,
+}
+
 /// An answer, whole.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -131,10 +143,34 @@ impl Endpoint {
     pub(super) async fn post(
         &self,
         query: &[(String, Secret)],
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         form: &Form,
     ) -> Result<Answer, FetchError> {
-        tokio::time::timeout(self.timeout, self.call(query, headers, form))
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        headers
+            .entry(ACCEPT)
+            .or_insert(HeaderValue::from_static("application/json"));
+        let mut all = Form::after(self.url.query().unwrap_or_default());
+        for (name, value) in query {
+            all.add(name, value.expose());
+        }
+        let given = self.url.query().is_some() || !query.is_empty();
+        self.send(Call {
+            method: Method::POST,
+            path: self.url.path(),
+            query: given.then(|| all.as_str()),
+            headers,
+            body: Some(form.as_str()),
+        })
+        .await
+    }
+
+    /// Makes any call to this endpoint's origin: scheme and authority are the file's.
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, FetchError> {
+        tokio::time::timeout(self.timeout, self.call(call))
             .await
             .unwrap_or_else(|_| {
                 Err(FetchError::transient(
@@ -144,25 +180,15 @@ impl Endpoint {
             })
     }
 
-    async fn call(
-        &self,
-        query: &[(String, Secret)],
-        mut headers: HeaderMap,
-        form: &Form,
-    ) -> Result<Answer, FetchError> {
+    async fn call(&self, call: Call<'_>) -> Result<Answer, FetchError> {
         let _permit = self.calls.acquire().await;
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/x-www-form-urlencoded"),
-        );
-        headers
-            .entry(ACCEPT)
-            .or_insert(HeaderValue::from_static("application/json"));
-        let request = self
-            .client
-            .post(self.url_with(query))
-            .headers(headers)
-            .body(form.as_str().to_owned());
+        let mut url = self.url.clone();
+        url.set_path(call.path);
+        url.set_query(call.query);
+        let mut request = self.client.request(call.method, url).headers(call.headers);
+        if let Some(body) = call.body {
+            request = request.body(body.to_owned());
+        }
         let (sent, wall) = (clock::now(), clock::unix_time());
         let mut response = request.send().await.map_err(|error| unreachable(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
@@ -184,18 +210,6 @@ impl Endpoint {
             sent,
             wall,
         })
-    }
-
-    fn url_with(&self, query: &[(String, Secret)]) -> Url {
-        let mut url = self.url.clone();
-        if !query.is_empty() {
-            let mut all = Form::after(url.query().unwrap_or_default());
-            for (name, value) in query {
-                all.add(name, value.expose());
-            }
-            url.set_query(Some(all.as_str()));
-        }
-        url
     }
 }
 
