@@ -27,7 +27,7 @@ lint: $(INTEROP)/ready ## format, clippy, links in docs, and the licences and so
 unit: ## the tests in Rust: beside the code and in tests/it
 	$(CARGO) test --locked
 
-interop: $(INTEROP)/ready ## the program beside real ones: oidc-provider, curl, requests, Java
+interop: $(INTEROP)/ready ## the program beside real ones: token services, vendors' SDKs, curl, Java
 # Not `cargo build`: it would build the dependencies again, without the features that tests add.
 	$(CARGO) test --locked --no-run --quiet
 	$(TOOLS)/pytest -q tests/interop
@@ -35,6 +35,6 @@ interop: $(INTEROP)/ready ## the program beside real ones: oidc-provider, curl, 
 bench: ## CPU per request beside nginx, HAProxy and Envoy
 	benches/compare/run
 
-$(INTEROP)/ready: tests/interop/install tests/interop/requirements.txt tests/interop/package-lock.json
+$(INTEROP)/ready: $(addprefix tests/interop/,install requirements.txt requirements-alone.txt constraints.txt package-lock.json)
 	tests/interop/install $(INTEROP)
 	@touch $@

@@ -63,6 +63,39 @@ class TokenService:
     def set_life(self, seconds):
         requests.post(f"{self.url}/test/life?seconds={seconds}", timeout=5).raise_for_status()
 
+    def ask_for_nonces(self):
+        """Takes no DPoP proof without a nonce of its own from now on."""
+        requests.post(f"{self.url}/test/dpop_nonce", timeout=5).raise_for_status()
+
+    def user_token(self, subject):
+        """A token of a user's, such as an application would hand on."""
+        answer = requests.get(f"{self.url}/test/user_token", params={"sub": subject}, timeout=5)
+        return answer.json()["token"]
+
+    def client_key(self, algorithm):
+        """The file with the private key of the client that signs with this algorithm."""
+        return self.folder / f"client-{algorithm}.pem"
+
+
+class MockService:
+    """oauth2-mock-server, whose answers can be mangled."""
+
+    def __init__(self, folder):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.token_url = f"{self.url}/token"
+        self.program = node("mock-service", "mock_service.mjs", folder, self.port, AUDIENCE)
+        self.program.wait_for(self.port)
+
+    def stop(self):
+        self.program.stop()
+
+    def mangle(self, how):
+        requests.post(f"{self.url}/test/mangle", params={"how": how}, timeout=5).raise_for_status()
+
+    def requests(self):
+        return requests.get(f"{self.url}/test/requests", timeout=5).json()["requests"]
+
 
 class Upstream:
     """Answers 401 unless the bearer token is one of the token service's; echoes the request otherwise."""
@@ -95,6 +128,10 @@ class Upstream:
 
     def seen(self):
         return self._test("GET", "seen")
+
+    def ask_for_nonces(self):
+        """Takes no DPoP proof without its present nonce from now on."""
+        self._test("POST", "dpop_nonce")
 
 
 class Certificate:
