@@ -22,6 +22,7 @@ mod callers;
 mod credentials;
 mod hosts;
 mod inject;
+mod logins;
 mod matcher;
 mod routes;
 mod settings;

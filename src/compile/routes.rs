@@ -4,7 +4,9 @@ use std::{collections::HashMap, time::Duration};
 
 use super::{
     credentials::Sources,
-    inject, matcher,
+    inject,
+    logins::Endpoints,
+    matcher,
     upstreams::{self, Target, Targets},
 };
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
         raw::{RawDefaults, RawFile, RawRoute, UpstreamRef},
     },
     injectors::Injection,
-    routes::{OnFailure, host::HostPattern, pattern::Matcher, table::TableBuilder},
+    routes::{LoginPath, OnFailure, host::HostPattern, pattern::Matcher, table::TableBuilder},
     upstream::Upstreams,
 };
 
@@ -35,6 +37,7 @@ pub(super) struct Draft<'f> {
 struct DraftCredential<'f> {
     name: &'f str,
     injection: Injection,
+    logins: Vec<LoginPath>,
     overwrite: bool,
     wait: Duration,
     on_failure: OnFailure,
@@ -58,6 +61,7 @@ pub(super) fn draft<'f>(
         decoder,
         resolver,
         known,
+        endpoints: Endpoints::of(sources),
         own: HashMap::new(),
     };
     let mut drafts: Vec<Draft<'f>> = file
@@ -106,6 +110,7 @@ struct Checker<'c, 'f, 'e> {
     decoder: &'c mut Decoder,
     resolver: &'c mut Resolver<'e>,
     known: &'c Upstreams,
+    endpoints: Endpoints<'c>,
     /// Upstreams of routes themselves by place: routes that merge one mapping share it.
     own: HashMap<Span, Option<Target>>,
 }
@@ -239,6 +244,7 @@ impl<'f> Checker<'_, 'f, '_> {
         Ok(Some(DraftCredential {
             name: &name.value,
             injection: injection.ok_or(())?,
+            logins: target.map_or_else(Vec::new, |target| self.endpoints.at(&name.value, target)),
             overwrite: overwrite
                 .unwrap_or(!inject.is_some_and(|inject| inject::keeps_callers_own(inject))),
             wait: wait.map_or(WAIT, |wait| wait.value),

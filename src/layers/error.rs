@@ -40,6 +40,11 @@ pub enum Error {
     /// A caller of the file, but not one that the route allows.
     #[error("this caller may not use the route")]
     CallerDenied,
+    /// The path is one at which the vendor hands out tokens.
+    #[error(
+        "this is a token endpoint of the vendor, which clients may not use with the proxy's credential"
+    )]
+    TokenEndpointDenied,
     /// No route matches.
     #[error("no route matches this request")]
     RouteNotFound,
@@ -118,6 +123,7 @@ impl Error {
             Self::LoopDetected => row("loop_detected", S::LOOP_DETECTED, "Loop detected", "proxy_loop_detected", None),
             Self::CallerUnknown => row("caller_unknown", S::UNAUTHORIZED, "Unknown caller", "http_request_denied", None),
             Self::CallerDenied => row("caller_denied", S::FORBIDDEN, "Caller not allowed", "http_request_denied", None),
+            Self::TokenEndpointDenied => row("token_endpoint_denied", S::FORBIDDEN, "Token endpoint not for clients", "http_request_denied", None),
             Self::RouteNotFound => row("route_not_found", S::NOT_FOUND, "No route", "destination_not_found", None),
             Self::Credential(error) => credential(error.kind),
             Self::Injection(_) => row("internal", S::INTERNAL_SERVER_ERROR, "Credential can't be injected", "proxy_configuration_error", None),

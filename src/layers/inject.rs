@@ -21,7 +21,7 @@ use super::{
     admit::pseudonym,
     early::Early,
     fields::{self, Fields},
-    hop_by_hop,
+    hop_by_hop, login,
     response_head::{self, Origin},
 };
 use crate::{
@@ -193,8 +193,7 @@ fn put(request: &Credentialed) -> Result<Put, Error> {
 /// The path and query that the upstream gets.
 fn target(head: &Head, route: &Route, prefix: usize, put: &Put) -> Result<PathAndQuery, Error> {
     let raw = head.target.path();
-    let from = if route.strip_prefix { prefix } else { 1 };
-    let rest = raw.get(from..).unwrap_or_default();
+    let rest = login::rest(route, head, prefix);
     let mut query = head
         .target
         .query()

@@ -12,7 +12,8 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::{
-    Authenticated, Connection, Error, Facts, Failure, Head, InFlight, Outcome, Reply, early::Early,
+    Authenticated, Connection, Error, Facts, Failure, Head, InFlight, Outcome, Reply, check_login,
+    early::Early,
 };
 use crate::{
     body::RequestBody,
@@ -157,15 +158,17 @@ where
         let permitted = route.allow.permits(request.caller());
         let (head, body, connection, caller) = request.into_parts();
         let handed_on = if permitted {
-            Ok(self.inner.call(Routed {
-                head,
-                body,
-                connection,
-                route: Arc::clone(&route),
-                prefix,
-                received,
-                refused: None,
-            }))
+            check_login(&route, &head, prefix).map(|()| {
+                self.inner.call(Routed {
+                    head,
+                    body,
+                    connection,
+                    route: Arc::clone(&route),
+                    prefix,
+                    received,
+                    refused: None,
+                })
+            })
         } else {
             Err(Error::CallerDenied)
         };

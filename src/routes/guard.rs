@@ -85,7 +85,7 @@ impl Guard {
 }
 
 /// What clients, and proxies before us, say about the client.
-const SAID_OF_CLIENT: [&str; 10] = [
+const SAID_OF_CLIENT: [&str; 11] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -96,4 +96,5 @@ const SAID_OF_CLIENT: [&str; 10] = [
     "x-forwarded-uri",
     "x-original-url",
     "x-real-ip",
+    "x-rewrite-url",
 ];

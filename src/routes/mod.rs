@@ -15,6 +15,7 @@ use crate::{
 mod guard;
 mod hash;
 pub mod host;
+mod logins;
 pub mod path;
 pub mod pattern;
 pub mod table;
@@ -23,6 +24,7 @@ pub mod trace;
 
 pub use crate::upstream::Timeouts;
 pub use guard::{Guard, Strip};
+pub use logins::{LoginPath, Logins};
 use table::Table;
 
 #[cfg(test)]
@@ -58,6 +60,8 @@ pub struct Route {
     pub host_header: HostHeader,
     /// What is attached, if anything.
     pub credential: Option<RouteCredential>,
+    /// Where its requests must not get with that credential; `None` where nothing of the kind lies below it.
+    pub logins: Option<Box<Logins>>,
     /// What the client may not send.
     pub guard: Guard,
     /// What happens to cookies.

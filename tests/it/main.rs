@@ -9,6 +9,7 @@
 mod answers;
 mod architecture;
 mod cli;
+mod emulate;
 mod exchange;
 mod faults;
 mod reference;

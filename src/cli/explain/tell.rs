@@ -59,6 +59,7 @@ pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Res
     if let Allow::Only(names) = &route.allow {
         line(text, "allows", listed(names));
     }
+    layers::check_login(&route, &head, prefix)?;
     credential(text, &route);
     sent(text, &route, prefix, head)
 }

@@ -15,7 +15,7 @@ use crate::{
     },
     credentials::CredentialHandle,
     routes::{
-        Allow, Cookies, Forwarded, Guard, Refused, Route, RouteCredential, Strip, Timeouts,
+        Allow, Cookies, Forwarded, Guard, Logins, Refused, Route, RouteCredential, Strip, Timeouts,
         pattern::Matcher,
     },
 };
@@ -38,15 +38,19 @@ impl Draft<'_> {
         let strip_prefix = strip_prefix.is_none_or(|strip| strip.value);
         let (base_path, strip_prefix) =
             upstreams::base_path(&self.target.url, &self.matcher.path, strip_prefix);
-        let credential = self.credential.map(|credential| RouteCredential {
-            handle: handles
-                .get(credential.name)
-                .expect("every draft's credential was built")
-                .clone(),
-            injection: credential.injection,
-            overwrite: credential.overwrite,
-            wait: credential.wait,
-            on_failure: credential.on_failure,
+        let mut logins = None;
+        let credential = self.credential.map(|credential| {
+            logins = Logins::below(&base_path, credential.logins);
+            RouteCredential {
+                handle: handles
+                    .get(credential.name)
+                    .expect("every draft's credential was built")
+                    .clone(),
+                injection: credential.injection,
+                overwrite: credential.overwrite,
+                wait: credential.wait,
+                on_failure: credential.on_failure,
+            }
         });
         let strip = strip(written, defaults);
         let cookies = given(&written.cookies, defaults, |d| &d.cookies);
@@ -76,6 +80,7 @@ impl Draft<'_> {
             strip_prefix,
             host_header: self.target.host_header,
             credential,
+            logins,
             guard,
             cookies,
             allow: allow.map_or(Allow::All, |allow| {

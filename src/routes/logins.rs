@@ -1,0 +1,175 @@
+//! Where a vendor hands out tokens: no request of a client reaches such a path with a credential of ours.
+//!
+//! The vendor may read a path in many ways, so one is compared in all of them, and more generously than any
+//! server would: refused too often, a client gets an error; refused too seldom, it gets a token.
+
+use super::path::{self, PathRefused};
+use crate::percent;
+
+/// The logins that a route's requests could reach.
+#[derive(Debug)]
+pub struct Logins {
+    /// The route's base path, decoded.
+    base: Box<[u8]>,
+    logins: Box<[LoginPath]>,
+}
+
+/// A path at which a vendor hands out tokens, decoded and in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginPath {
+    /// The last one first.
+    segments: Box<[Segment]>,
+    /// Whether it begins at the root; else anything may come before it.
+    whole: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Is(Box<[u8]>),
+    /// `{name}` of the file.
+    Any,
+}
+
+impl LoginPath {
+    /// Exactly this path: of a token endpoint that a credential calls.
+    pub fn whole(path: &str) -> Self {
+        let iceberg = Self::ending("/v1/oauth/tokens");
+        // Its catalogs serve theirs below each catalog's prefix too.
+        if iceberg.is(&[], &decoded(path)) {
+            return iceberg;
+        }
+        Self {
+            whole: true,
+            ..Self::ending(path)
+        }
+    }
+
+    /// Every path that ends in these segments: what a gateway's context or a catalog's prefix puts before
+    /// them changes nothing. `{name}` stands for any one segment.
+    pub fn ending(path: &str) -> Self {
+        let decoded = decoded(path);
+        let segment = |segment: &[u8]| match segment {
+            [b'{', .., b'}'] => Segment::Any,
+            _ => Segment::Is(segment.to_ascii_lowercase().into()),
+        };
+        Self {
+            segments: segments(&decoded).map(segment).collect(),
+            whole: false,
+        }
+    }
+
+    /// Whether a path that begins with `base` could be this one.
+    fn may_lie_below(&self, base: &[u8]) -> bool {
+        let base: Vec<_> = segments(base).collect();
+        !self.whole
+            || (base.len() <= self.segments.len()
+                && base
+                    .iter()
+                    .rev()
+                    .zip(self.segments.iter().rev())
+                    .all(|(given, segment)| segment.is(given)))
+    }
+
+    fn is(&self, base: &[u8], rest: &[u8]) -> bool {
+        let mut given = segments(rest).chain(segments(base));
+        for (at, segment) in self.segments.iter().enumerate() {
+            let Some(given) = given.next() else {
+                return false;
+            };
+            if !(segment.is(given) || at == 0 && segment.is_extended(given)) {
+                return false;
+            }
+        }
+        !self.whole || given.next().is_none()
+    }
+}
+
+impl Segment {
+    fn is(&self, given: &[u8]) -> bool {
+        match self {
+            Self::Is(known) => known.eq_ignore_ascii_case(given),
+            Self::Any => true,
+        }
+    }
+
+    /// `tokens.json` is `tokens` for Rails and for older Spring.
+    fn is_extended(&self, given: &[u8]) -> bool {
+        match self {
+            Self::Is(known) => given
+                .split_at_checked(known.len())
+                .is_some_and(|(stem, rest)| {
+                    rest.first() == Some(&b'.') && known.eq_ignore_ascii_case(stem)
+                }),
+            Self::Any => false,
+        }
+    }
+}
+
+impl Logins {
+    /// Those of `logins` that may lie below `base`; `None` for none, so that a request is not even looked at.
+    pub fn below(base: &str, logins: impl IntoIterator<Item = LoginPath>) -> Option<Box<Self>> {
+        let base = decoded(base);
+        let mut kept: Vec<LoginPath> = Vec::new();
+        for login in logins {
+            if login.may_lie_below(&base) && !kept.contains(&login) {
+                kept.push(login);
+            }
+        }
+        (!kept.is_empty()).then(|| {
+            Box::new(Self {
+                base: base.into(),
+                logins: kept.into(),
+            })
+        })
+    }
+
+    /// Which login `rest` below the base path is, in any reading.
+    ///
+    /// # Errors
+    /// [`PathRefused`] for a path with more readings than can be looked at.
+    pub fn find(&self, rest: &str) -> Result<Option<&LoginPath>, PathRefused> {
+        let rest = rest.as_bytes();
+        let find = |form: &[u8]| self.logins.iter().find(|login| login.is(&self.base, form));
+        let mut found = find(rest);
+        if found.is_none() && may_be_read_otherwise(rest) {
+            path::each_form(rest, |form| {
+                found = found.or_else(|| find(form));
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+}
+
+/// Empty and dotted segments are told by [`segments`] alone.
+fn may_be_read_otherwise(rest: &[u8]) -> bool {
+    rest.iter().any(|byte| matches!(byte, b'%' | b';' | b'\\'))
+        || rest.windows(2).any(|pair| pair == b"..")
+}
+
+/// From the last to the first; what servers drop or merge is dropped: empty ones, and dots and blanks behind one.
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.rsplit(|byte| *byte == b'/')
+        .map(|segment| {
+            let end = segment
+                .iter()
+                .rposition(|byte| *byte > b' ' && *byte != b'.');
+            let blank = segment.iter().take_while(|byte| **byte <= b' ').count();
+            segment
+                .get(blank..end.map_or(0, |end| end + 1))
+                .unwrap_or_default()
+        })
+        .filter(|segment| !segment.is_empty())
+}
+
+fn decoded(path: &str) -> Vec<u8> {
+    let mut decoded = path.as_bytes().to_vec();
+    // Each round shortens it.
+    while let Some(next) = percent::decode(&decoded) {
+        decoded = next;
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests;

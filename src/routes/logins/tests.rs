@@ -1,0 +1,135 @@
+use super::*;
+
+#[track_caller]
+fn check(base: &str, login: LoginPath, denied: &[&str], free: &[&str]) {
+    let logins = Logins::below(base, [login]).expect("it may lie below");
+    for rest in denied {
+        let found = logins.find(rest);
+        assert!(!matches!(found, Ok(None)), "{base} {rest} passes");
+    }
+    for rest in free {
+        assert_eq!(logins.find(rest), Ok(None), "{base} {rest}");
+    }
+}
+
+#[test]
+fn an_endpoint_is_known_in_every_spelling() {
+    check(
+        "/login/",
+        LoginPath::whole("/login/idm/tokens"),
+        &[
+            "idm/tokens",
+            "idm/tokens/",
+            "idm//tokens",
+            "/idm/tokens//",
+            "IDM/Tokens",
+            "idm/%74okens",
+            "idm%2ftokens",
+            "idm%2Ftokens",
+            "idm/%2574okens",
+            "idm%5ctokens",
+            "idm/tokens;x",
+            "idm;a=b/tokens;jsessionid=1",
+            "idm/tokens%3bx",
+            "idm/./tokens",
+            "./idm/tokens",
+            "idm/%2e/tokens",
+            "idm/x/../tokens",
+            "x/%2e%2e/idm/tokens",
+            "idm/tokens.",
+            "idm/tokens.json",
+            "idm/tokens%20",
+            "idm/tokens%3fx",
+            "idm/tokens%23",
+        ],
+        &[
+            "",
+            "idm",
+            "tokens",
+            "idm/tokens/x",
+            "idm/tokensx",
+            "idm/token",
+            "x/idm/tokens",
+            "idm/keys",
+            "idm/tokens%2ffoo",
+        ],
+    );
+}
+
+#[test]
+fn a_verb_behind_a_colon_is_part_of_its_segment() {
+    check(
+        "/",
+        LoginPath::whole("/oauth2/token:generate"),
+        &[
+            "oauth2/token:generate",
+            "oauth2/token%3Agenerate",
+            "oauth2/token%3agenerate",
+            "OAuth2/Token:Generate",
+        ],
+        &["oauth2/token", "oauth2/token:x", "oauth2/token/generate"],
+    );
+}
+
+#[test]
+fn what_stands_before_an_ending_does_not_matter() {
+    let login = LoginPath::ending("/login/pubkey/app/user/{id}/authenticate");
+    check(
+        "/context/",
+        login,
+        &[
+            "login/pubkey/app/user/77/authenticate",
+            "a/b/LOGIN/pubkey/app/user/%37/authenticate",
+        ],
+        &[
+            "login/pubkey/app/user/authenticate",
+            "login/pubkey/app/user/7/7/authenticate",
+        ],
+    );
+}
+
+#[test]
+fn icebergs_endpoint_is_known_below_every_prefix() {
+    check(
+        "/api/catalog/",
+        LoginPath::whole("/api/catalog/v1/oauth/tokens"),
+        &[
+            "v1/oauth/tokens",
+            "prod/v1/oauth/tokens",
+            "a/b/v1/oauth/tokens",
+        ],
+        &["v1/config", "v1/oauth/tokens/x"],
+    );
+}
+
+#[test]
+fn the_base_path_is_part_of_the_path() {
+    check(
+        "/%4cogin/idm/",
+        LoginPath::whole("/login/idm/tokens"),
+        &["tokens", "./TOKENS/"],
+        &["login/idm/tokens"],
+    );
+    check(
+        "/login/idm/tokens",
+        LoginPath::whole("/login/idm/tokens"),
+        &[""],
+        &["x"],
+    );
+}
+
+#[test]
+fn a_route_under_which_no_endpoint_lies_has_nothing_to_look_at() {
+    let endpoint = || LoginPath::whole("/login/idm/tokens");
+    for base in ["/pod/", "/login/idm/tokens/x/", "/login/idm/keys", "/log/"] {
+        assert!(Logins::below(base, [endpoint()]).is_none(), "{base}");
+    }
+    assert!(Logins::below("/login/", []).is_none());
+}
+
+#[test]
+fn a_path_that_can_be_read_in_too_many_ways_is_refused() {
+    let logins = Logins::below("/", [LoginPath::whole("/token")]).unwrap();
+    let rest = "a;b/%25252525252e/..//c%3bd/%255c".repeat(3);
+    assert!(logins.find(&rest).is_err());
+}
