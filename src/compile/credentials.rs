@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -252,6 +252,14 @@ impl BuildContext for Builder<'_, '_, '_, '_> {
 
     fn file(&mut self, path: &Sp<&Path>) -> Option<Vec<u8>> {
         read_ca(path, self.compiler.decoder, self.compiler.resolver)
+    }
+
+    fn path(&self, path: &Path) -> PathBuf {
+        self.compiler.resolver.path(path)
+    }
+
+    fn name(&self) -> &str {
+        self.compiler.path.last().map_or("", String::as_str)
     }
 
     fn credential(&mut self, name: &Sp<String>) -> Option<Linked> {

@@ -40,6 +40,11 @@ impl Lease {
             .map(|(name, secret)| (&**name, secret))
     }
 
+    /// When it may be sent no more; none for one that never ends.
+    pub fn expires(&self) -> Option<Instant> {
+        self.0.expires
+    }
+
     /// A named part: `access_token`, `session_token`...
     pub fn part(&self, name: &str) -> Option<&Secret> {
         self.0.issue.credential.part(name)

@@ -24,6 +24,7 @@ mod token_call;
 mod token_json;
 mod token_response;
 mod view;
+mod watched;
 
 pub use client_auth::{Client, ClientAuth};
 pub use endpoint::{Endpoint, EndpointError, EndpointSettings};
@@ -37,6 +38,7 @@ pub use source::{BoxFuture, Credential, Fetch, PartName, Source, Subject};
 pub use token_call::{Ask, Extras, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
 pub use view::{Counters, CredentialView, FetchView, SlotState};
+pub use watched::Watched;
 
 #[cfg(test)]
 mod tests;

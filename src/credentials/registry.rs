@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Credential, CredentialError, CredentialView, Fetch, FetchError, Fingerprint, Lease, Source,
-    cache::Slot, flight::Landing, refresher,
+    cache::Slot, flight::Landing, refresher, watched,
 };
 use crate::clock;
 
@@ -78,6 +78,7 @@ impl Credentials {
             Arc::downgrade(&slot),
             Arc::clone(&slot.bell),
         ));
+        watched::follow(&slot, &self.0.control);
         if settings.prewarm {
             slot.prewarm();
         }

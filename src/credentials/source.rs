@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, pin::Pin, time::Duration};
 
-use super::{FetchError, Fingerprint, Lease, Linked};
+use super::{FetchError, Fingerprint, Lease, Linked, Watched};
 use crate::{clock::Instant, secret::Secret};
 
 /// A boxed future: for what happens once an hour, never on the hit path.
@@ -34,6 +34,11 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// Whether each [`Subject`] has a credential of its own.
     fn per_subject(&self) -> bool {
         false
+    }
+
+    /// The file that it reads its credential from: another one is fetched when that changes.
+    fn watched(&self) -> Option<&Watched> {
+        None
     }
 
     /// Obtains a credential, or the successor of one.
@@ -87,6 +92,10 @@ pub struct Credential {
     pub scope: Option<String>,
     /// The leases of other credentials that went into it.
     pub made_from: Vec<Lease>,
+    /// The end of what it was made from: no successor may be made of it beyond.
+    pub until: Option<Instant>,
+    /// What kind of token was issued (RFC 8693), where the answer says so.
+    pub issued_type: Option<String>,
 }
 
 /// The name of a credential's part: a grant's own, or one that a recipe gives.
@@ -102,6 +111,8 @@ impl Credential {
             refresh: None,
             scope: None,
             made_from: Vec::new(),
+            until: None,
+            issued_type: None,
         }
     }
 

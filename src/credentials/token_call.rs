@@ -71,6 +71,7 @@ impl From<Token> for Credential {
         Self {
             refresh: token.refresh_token,
             scope: token.scope,
+            issued_type: token.issued_token_type,
             ..Self::bearer(token.access_token, Some(token.life), token.sent)
         }
     }

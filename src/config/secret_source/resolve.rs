@@ -100,6 +100,11 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Where a path of the configuration file points, for whoever reads it later.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
     /// Where a path of the configuration file points; it is watched from now on.
     pub fn locate(&mut self, path: &Path) -> PathBuf {
         let path = self.base.join(path);

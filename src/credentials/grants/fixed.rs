@@ -160,6 +160,8 @@ impl Source for Fixed {
             refresh: None,
             scope: None,
             made_from: Vec::new(),
+            until: None,
+            issued_type: None,
         };
         Box::pin(std::future::ready(Ok(credential)))
     }

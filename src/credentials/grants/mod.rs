@@ -3,7 +3,11 @@
 //! A grant's file holds its keys (decoded by the macro that also writes the reference), how they become a
 //! [`Source`], and the source itself. Nothing else in the program lists grants.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use http::HeaderName;
 
@@ -63,6 +67,12 @@ pub trait BuildContext {
 
     /// Reads a file that is no secret, such as a CA's certificates; `None` after reporting why not.
     fn file(&mut self, path: &Sp<&Path>) -> Option<Vec<u8>>;
+
+    /// Where a path of the file points that the source will read itself, each time anew.
+    fn path(&self, path: &Path) -> PathBuf;
+
+    /// The credential's name in the file.
+    fn name(&self) -> &str;
 
     /// The link to another credential of the file, built before this one; `None` after reporting why not.
     fn credential(&mut self, name: &Sp<String>) -> Option<Linked>;

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use super::*;
 use crate::config::{self, Diagnostics};
 
@@ -25,6 +23,14 @@ impl BuildContext for Loader {
 
     fn credential(&mut self, _: &Sp<String>) -> Option<crate::credentials::Linked> {
         None
+    }
+
+    fn path(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
+
+    fn name(&self) -> &str {
+        "main"
     }
 
     fn span(&self) -> Span {
