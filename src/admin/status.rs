@@ -101,10 +101,7 @@ fn collect(credentials: &Credentials, samples: &mut Samples) {
         }
         let mut counters = view.counters;
         for other in &of_a_name[1..] {
-            counters.fetching.add(&other.counters.fetching);
-            counters.failing.add(&other.counters.failing);
-            counters.waited.add(&other.counters.waited);
-            counters.rejections += other.counters.rejections;
+            counters.add(&other.counters);
         }
         samples.histogram(
             &table::CREDENTIAL_FETCH_SECONDS,
@@ -118,6 +115,10 @@ fn collect(credentials: &Credentials, samples: &mut Samples) {
         );
         samples.histogram(&table::CREDENTIAL_WAIT_SECONDS, &[name], counters.waited);
         samples.counter(&table::CREDENTIAL_REJECTED, &[name], counters.rejections);
+        if let Some(subjects) = view.subjects {
+            samples.gauge(&table::CREDENTIAL_SUBJECTS, &[name], subjects.kept as f64);
+            samples.counter(&table::CREDENTIAL_EVICTED, &[name], subjects.evicted);
+        }
     }
 }
 

@@ -61,6 +61,9 @@ pub struct CredentialJson {
     rejections: u64,
     fetches: u64,
     failures: u64,
+    /// How many users' tokens are kept; null where all share one.
+    subjects: Option<usize>,
+    subjects_evicted: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,6 +95,8 @@ impl From<CredentialView> for CredentialJson {
             rejections: view.counters.rejections,
             fetches: view.counters.fetches,
             failures: view.counters.failures,
+            subjects: view.subjects.map(|it| it.kept),
+            subjects_evicted: view.subjects.map(|it| it.evicted),
         }
     }
 }

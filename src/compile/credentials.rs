@@ -66,12 +66,13 @@ pub(super) fn compile(
     let Some(credentials) = &file.credentials else {
         return Sources::default();
     };
+    let limits = settings::limits(file);
     let mut compiler = Compiler {
         credentials,
         decoder,
         resolver,
-        max_waiters: usize::try_from(settings::limits(file).credential_waiters.value)
-            .unwrap_or(usize::MAX),
+        max_waiters: usize::try_from(limits.credential_waiters.value).unwrap_or(usize::MAX),
+        max_subjects: usize::try_from(limits.subjects.value).unwrap_or(usize::MAX),
         sources: Sources::default(),
         done: HashSet::new(),
         path: Vec::new(),
@@ -115,6 +116,7 @@ struct Compiler<'a, 'r, 'e> {
     decoder: &'a mut Decoder,
     resolver: &'r mut Resolver<'e>,
     max_waiters: usize,
+    max_subjects: usize,
     sources: Sources,
     /// Built or found wrong.
     done: HashSet<String>,
@@ -147,6 +149,7 @@ impl Compiler<'_, '_, '_> {
         let settings = CacheSettings {
             prewarm: raw.settings.prewarm.value,
             max_waiters: self.max_waiters,
+            max_subjects: self.max_subjects,
             probe_after: raw
                 .settings
                 .probe_after

@@ -171,6 +171,7 @@ fn check_limits(limits: &RawLimits, decoder: &mut Decoder) {
         &limits.headers,
         &limits.upstream_connections,
         &limits.credential_waiters,
+        &limits.subjects,
     ];
     for count in counts.into_iter().filter(|count| count.value == 0) {
         decoder.push(Diagnostic::error(

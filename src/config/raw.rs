@@ -121,6 +121,8 @@ config_struct! {
         default("30s") upstream_idle: std::time::Duration,
         /// Requests that may wait for one credential at once.
         default("16384") credential_waiters: u64,
+        /// Users whose tokens are kept at once, for each credential that has one for each user.
+        default("10000") subjects: u64,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 
 use super::{
     CacheSettings, Counters, Credential, CredentialError, CredentialErrorKind, CredentialView,
-    FetchError, FetchView, Lease, Rejection, Source,
+    FetchError, FetchView, Lease, Rejection, Source, Subject,
     flight::{Landing, Landings},
     lease::Generation,
     life::{Life, Refusal, Want},
+    subjects::Subjects,
 };
 use crate::clock::{self, Instant};
 
@@ -27,11 +28,24 @@ pub(super) struct Slot {
     current: ArcSwapOption<Generation>,
     pub(super) name: Arc<str>,
     pub(super) source: Arc<dyn Source>,
+    pub(super) subject: Subject,
+    pub(super) kin: Kin,
     state: Mutex<State>,
     pub(super) landings: Landings,
     waiters: AtomicUsize,
     /// Wakes the slot's refresher.
     pub(super) bell: Arc<Notify>,
+}
+
+/// How a slot stands to others of its credential.
+#[derive(Debug)]
+pub(super) enum Kin {
+    /// The credential's only one.
+    Alone,
+    /// Where the slots of its subjects are.
+    Root(Arc<Subjects>),
+    /// One of these.
+    Of(Weak<Subjects>),
 }
 
 /// What only slow paths touch.
@@ -56,13 +70,42 @@ impl State {
 }
 
 impl Slot {
-    pub(super) fn new(name: Arc<str>, source: Arc<dyn Source>, settings: CacheSettings) -> Self {
+    /// The credential's own; `subjects` where each of those has another.
+    pub(super) fn new(
+        name: Arc<str>,
+        source: Arc<dyn Source>,
+        settings: CacheSettings,
+        subjects: Option<Subjects>,
+    ) -> Self {
+        let kin = subjects.map_or(Kin::Alone, |subjects| Kin::Root(Arc::new(subjects)));
+        Self::with(name, source, settings, Subject::Own, kin)
+    }
+
+    /// One of the same credential, for a subject.
+    pub(super) fn of_subject(&self, subject: Subject, home: Weak<Subjects>) -> Self {
+        let settings = CacheSettings {
+            prewarm: false,
+            ..self.state().settings
+        };
+        let (name, source) = (Arc::clone(&self.name), Arc::clone(&self.source));
+        Self::with(name, source, settings, subject, Kin::Of(home))
+    }
+
+    fn with(
+        name: Arc<str>,
+        source: Arc<dyn Source>,
+        settings: CacheSettings,
+        subject: Subject,
+        kin: Kin,
+    ) -> Self {
         let mut life = Life::new(source.renewable());
         life.probe_after(settings.probe_after);
         Self {
             current: ArcSwapOption::empty(),
             name,
             source,
+            subject,
+            kin,
             state: Mutex::new(State {
                 life,
                 settings,
@@ -229,7 +272,7 @@ impl Slot {
         let until = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now));
         let mut counters = state.counters;
         counters.uses += state.held.as_ref().map_or(0, |held| held.uses());
-        CredentialView {
+        let mut view = CredentialView {
             name: Arc::clone(&self.name),
             grant: self.source.grant(),
             endpoint: self.source.endpoints().first().map(|&url| url.into()),
@@ -247,7 +290,25 @@ impl Slot {
                 .and_then(|held| held.issue.credential.scope.as_deref().map(Into::into)),
             prewarm: state.settings.prewarm,
             counters,
+            subjects: None,
+        };
+        drop(state);
+        if let Kin::Root(subjects) = &self.kin {
+            subjects.add_to(&mut view);
         }
+        view
+    }
+
+    /// Whether there is nothing left in it that would be missed.
+    pub(super) fn is_spent(&self, now: Instant) -> bool {
+        let state = self.state();
+        let at_rest = state
+            .last_fetch
+            .is_none_or(|(ended, _)| ended + REMEMBERED < now);
+        state.held.is_none()
+            && state.refreshable.is_none()
+            // A failure is remembered for longer than its longest pause: the next one waits longer still.
+            && (state.last_error.is_none() || at_rest)
     }
 }
 
@@ -265,6 +326,9 @@ impl Drop for Slot {
         self.bell.notify_one();
     }
 }
+
+/// Twice the longest pause after a failure.
+const REMEMBERED: Duration = Duration::from_secs(30 * 60);
 
 /// A request among the waiters, counted while it is there.
 struct Waiting<'a> {

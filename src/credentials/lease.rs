@@ -3,14 +3,14 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use http::HeaderValue;
 
-use super::{Credential, FetchError};
+use super::{Credential, FetchError, cache::Slot};
 use crate::{clock::Instant, secret::Secret};
 
 /// A credential that may be sent now. Holds its generation alive while a request uses it.
@@ -74,6 +74,8 @@ pub(super) struct Issue {
     accepted: AtomicBool,
     pub(super) credential: Credential,
     bearer: Option<HeaderValue>,
+    /// Where it came from, to be told of refusals.
+    pub(super) slot: Weak<Slot>,
 }
 
 impl Generation {
@@ -104,13 +106,18 @@ impl Issue {
     ///
     /// # Errors
     /// Malformed, where the access token can't stand in a header.
-    pub(super) fn new(number: u64, credential: Credential) -> Result<Self, FetchError> {
+    pub(super) fn new(
+        number: u64,
+        credential: Credential,
+        slot: Weak<Slot>,
+    ) -> Result<Self, FetchError> {
         Ok(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             number,
             accepted: AtomicBool::new(false),
             bearer: credential.part("access_token").map(bearer).transpose()?,
             credential,
+            slot,
         })
     }
 

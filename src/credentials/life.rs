@@ -53,6 +53,8 @@ struct Token {
     replaces_refused: bool,
     /// It has had its cool-down: the next refusal after that may fetch.
     cooled: bool,
+    /// What it was made of ends with it: it has no successor.
+    last: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +156,15 @@ impl Life {
         self.flights
     }
 
+    /// What the present credential was made of ends with it: nothing is fetched because it ends.
+    pub(crate) fn end_here(&mut self) {
+        if let Some(token) = &mut self.token {
+            token.renew = None;
+            token.latest = None;
+            token.last = true;
+        }
+    }
+
     /// What to do now. `used` tells whether the credential was leased in its present life.
     pub(crate) fn next(&mut self, used: bool, now: Instant) -> Next {
         match self.flight {
@@ -230,6 +241,7 @@ impl Life {
 
     /// A used credential that ends is asked for again at once; so is one that is being waited for.
     fn expire(&mut self, used: bool, now: Instant) {
+        let used = used && !self.token.is_some_and(|token| token.last);
         self.token = None;
         match &mut self.trouble {
             Some(trouble) => trouble.wanted |= used,
@@ -354,6 +366,7 @@ impl Life {
             withheld: false,
             replaces_refused: purpose == Purpose::Refused,
             cooled: false,
+            last: false,
         });
         Settled::New {
             generation: self.generation,

@@ -10,6 +10,7 @@ use super::{
     CredentialError, CredentialErrorKind, CredentialHandle, FailureKind, FetchError, Fingerprint,
     FingerprintBuilder, Lease, Retry, Subject,
 };
+use crate::clock;
 
 /// The hold of one source on another credential. Cheap to clone; all clones get the slot together.
 #[derive(Clone)]
@@ -54,14 +55,15 @@ impl Linked {
     /// # Errors
     /// [`FetchError`] that names it, to be tried again when its own next attempt is due.
     pub async fn lease(&self, subject: &Subject) -> Result<Lease, FetchError> {
-        let _ = subject;
         let Some(handle) = self.handle.get() else {
             return Err(FetchError::transient(
                 FailureKind::Internal,
                 format!("credential {} has no slot", self.name),
             ));
         };
-        let leased = handle.lease(LONGEST_WAIT).await;
+        let own = handle.of(subject, clock::now());
+        let own = own.map_err(|error| unavailable(&error))?;
+        let leased = own.lease(LONGEST_WAIT).await;
         leased.map_err(|error| unavailable(&error))
     }
 

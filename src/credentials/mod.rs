@@ -20,6 +20,8 @@ mod refresher;
 mod refusals;
 mod registry;
 mod source;
+mod subject;
+mod subjects;
 mod token_call;
 mod token_json;
 mod token_response;
@@ -34,10 +36,11 @@ pub use jose::{Algorithm, KeyError, SignError, SigningKey, random_id};
 pub use lease::Lease;
 pub use linked::Linked;
 pub use registry::{CacheSettings, CredentialHandle, Credentials, Obtained, Rejection, obtain};
-pub use source::{BoxFuture, Credential, Fetch, PartName, Source, Subject};
+pub use source::{BoxFuture, Credential, Fetch, PartName, Source};
+pub use subject::{Subject, SubjectError, SubjectToken, TokensFrom};
 pub use token_call::{Ask, Extras, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
-pub use view::{Counters, CredentialView, FetchView, SlotState};
+pub use view::{Counters, CredentialView, FetchView, SlotState, SubjectsView};
 pub use watched::Watched;
 
 #[cfg(test)]

@@ -5,19 +5,24 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify};
 
 use super::{
-    Credential, FailureKind, Fetch, FetchError, FetchView, Subject,
-    cache::{Slot, State},
+    Credential, FailureKind, Fetch, FetchError, FetchView,
+    cache::{Kin, Slot, State},
     flight::Landing,
     lease::{Generation, Issue},
     life::{Answer, Next, Purpose, Settled},
 };
 use crate::clock::{self, Instant};
 
+/// Starts the task of a new slot.
+pub(super) fn start(slot: &Arc<Slot>, control: &Handle) {
+    control.spawn(serve(Arc::downgrade(slot), Arc::clone(&slot.bell)));
+}
+
 /// Serves one slot until nobody refers to it any more. A call that is under way is always finished.
-pub(super) async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
+async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
     loop {
         let Some(present) = slot.upgrade() else {
             return;
@@ -42,11 +47,28 @@ pub(super) async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
                 }
             }
             Next::Idle => {
+                let is_child = matches!(present.kin, Kin::Of(_));
+                if is_child && forgotten(&present) {
+                    return;
+                }
                 drop(present);
-                bell.notified().await;
+                if is_child {
+                    // Looked at again: who held it may have gone without a word.
+                    let _ = tokio::time::timeout(LINGERS, bell.notified()).await;
+                } else {
+                    bell.notified().await;
+                }
             }
         }
     }
+}
+
+/// Whether a subject's slot has lapsed, and left the others.
+fn forgotten(slot: &Arc<Slot>) -> bool {
+    let Kin::Of(home) = &slot.kin else {
+        return false;
+    };
+    slot.is_spent(clock::now()) && home.upgrade().is_none_or(|home| home.forget(slot))
 }
 
 fn expire(slot: &Slot, state: &mut State, used: bool) {
@@ -99,9 +121,17 @@ async fn call(slot: &Arc<Slot>, purpose: Purpose) -> Result<Credential, FetchErr
         let held = state.held.as_ref().map(|held| &held.issue.credential);
         held.or(state.refreshable.as_ref()).cloned()
     };
+    let subject = slot.subject.clone();
+    let ends = subject.expires();
+    if ends.is_some_and(|ends| ends <= clock::now()) {
+        return Err(FetchError::permanent(
+            FailureKind::Rejected,
+            "the subject token has expired",
+        ));
+    }
     let task = tokio::spawn(async move {
         let ask = Fetch {
-            subject: &Subject::Own,
+            subject: &subject,
             previous: previous.as_ref(),
             refused: purpose == Purpose::Refused,
         };
@@ -109,7 +139,7 @@ async fn call(slot: &Arc<Slot>, purpose: Purpose) -> Result<Credential, FetchErr
     });
     let abort = task.abort_handle();
     match tokio::time::timeout(LONGEST_CALL, task).await {
-        Ok(Ok(result)) => result,
+        Ok(Ok(result)) => result.map(|credential| within(ends, credential)),
         Ok(Err(_)) => Err(FetchError::transient(
             FailureKind::Internal,
             "the source panicked",
@@ -124,9 +154,19 @@ async fn call(slot: &Arc<Slot>, purpose: Purpose) -> Result<Credential, FetchErr
     }
 }
 
+/// A credential that was made of a token does not outlive it.
+fn within(ends: Option<Instant>, credential: Credential) -> Credential {
+    let most = ends.map(|ends| ends.saturating_duration_since(credential.sent));
+    let life = match (credential.life, most) {
+        (Some(life), Some(most)) => Some(life.min(most)),
+        (life, most) => life.or(most),
+    };
+    Credential { life, ..credential }
+}
+
 /// Publishes what came; none while the waiters go on waiting.
 fn arrived(
-    slot: &Slot,
+    slot: &Arc<Slot>,
     state: &mut State,
     credential: Credential,
     now: Instant,
@@ -142,7 +182,9 @@ fn arrived(
     };
     let refreshable = credential.refresh.is_some().then(|| credential.clone());
     // Built before the state machine hears of it: what can't stand in a header is a failure.
-    let issue = match Issue::new(state.life.generation() + 1, credential) {
+    let ends = credential.life.map(|life| credential.sent + life);
+    let home = Arc::downgrade(slot);
+    let issue = match Issue::new(state.life.generation() + 1, credential, home) {
         Ok(issue) => issue,
         Err(error) => {
             let settled = state
@@ -152,6 +194,13 @@ fn arrived(
         }
     };
     let settled = state.life.fetched(answer, now, fastrand::f64());
+    if slot
+        .subject
+        .expires()
+        .is_some_and(|last| Some(last) == ends)
+    {
+        state.life.end_here();
+    }
     let published = match (settled, held) {
         (Settled::New { expires, .. }, _) => Generation::new(Arc::new(issue), expires),
         (Settled::Same { expires }, Some(held)) => {
@@ -200,6 +249,9 @@ fn record(state: &mut State, view: FetchView, landing: Option<&Landing>, ended: 
         state.counters.fetching.observe(view.took);
     }
 }
+
+/// How often the slot of a subject that nobody asks for is looked at.
+const LINGERS: Duration = Duration::from_secs(60);
 
 /// Beyond every deadline of a source: only a fault of ours gets here.
 const LONGEST_CALL: Duration = Duration::from_secs(120);

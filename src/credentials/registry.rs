@@ -10,7 +10,12 @@ use tokio::runtime::Handle;
 
 use super::{
     Credential, CredentialError, CredentialView, Fetch, FetchError, Fingerprint, Lease, Source,
-    cache::Slot, flight::Landing, refresher, watched,
+    Subject, TokensFrom,
+    cache::{Kin, Slot},
+    flight::Landing,
+    refresher,
+    subjects::Subjects,
+    watched,
 };
 use crate::clock;
 
@@ -33,6 +38,8 @@ pub struct CacheSettings {
     pub prewarm: bool,
     /// Requests that may wait for it at the same time.
     pub max_waiters: usize,
+    /// Subjects that are kept at the same time, where each has one of its own.
+    pub max_subjects: usize,
     /// The least pause after the token endpoint refused us; zero for 30 s, doubling to 15 min.
     pub probe_after: Duration,
 }
@@ -42,6 +49,7 @@ impl Default for CacheSettings {
         Self {
             prewarm: false,
             max_waiters: 16_384,
+            max_subjects: 10_000,
             probe_after: Duration::ZERO,
         }
     }
@@ -65,19 +73,27 @@ impl Credentials {
         source: Arc<dyn Source>,
         settings: CacheSettings,
     ) -> CredentialHandle {
+        // Nobody is known yet for whom one could be fetched.
+        let settings = CacheSettings {
+            prewarm: settings.prewarm && !source.per_subject(),
+            ..settings
+        };
         let mut slots = self.slots();
         slots.retain(|_, slot| slot.strong_count() > 0);
         let key = (Arc::from(name), source.fingerprint());
         if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
             slot.state().set(settings);
+            if let Kin::Root(subjects) = &slot.kin {
+                subjects.set_most(settings.max_subjects);
+            }
             return CredentialHandle(slot);
         }
-        let slot = Arc::new(Slot::new(Arc::clone(&key.0), source, settings));
+        let subjects = source
+            .per_subject()
+            .then(|| Subjects::new(settings.max_subjects, self.0.control.clone()));
+        let slot = Arc::new(Slot::new(Arc::clone(&key.0), source, settings, subjects));
         slots.insert(key, Arc::downgrade(&slot));
-        self.0.control.spawn(refresher::serve(
-            Arc::downgrade(&slot),
-            Arc::clone(&slot.bell),
-        ));
+        refresher::start(&slot, &self.0.control);
         watched::follow(&slot, &self.0.control);
         if settings.prewarm {
             slot.prewarm();
@@ -148,9 +164,36 @@ impl CredentialHandle {
         Arc::clone(&self.0).lease(wait)
     }
 
-    /// Reports that the upstream refused `lease`; a newer generation is left alone.
+    /// Whether each subject has a credential of its own, to be had by [`Self::of`].
+    pub fn is_per_subject(&self) -> bool {
+        matches!(self.0.kin, Kin::Root(_))
+    }
+
+    /// The hold on this subject's own credential; on the one of all where the source knows no subjects.
+    ///
+    /// # Errors
+    /// [`CredentialError`] `Overloaded`, where as many subjects as may be kept are all in use.
+    pub fn of(&self, subject: &Subject, now: clock::Instant) -> Result<Self, CredentialError> {
+        match &self.0.kin {
+            Kin::Root(subjects) if *subject != Subject::Own => {
+                subjects.slot(&self.0, subject, now).map(Self)
+            }
+            _ => Ok(self.clone()),
+        }
+    }
+
+    /// The headers of a request whose tokens are exchanged for it.
+    pub fn tokens_from(&self) -> Option<&TokensFrom> {
+        self.0.source.tokens_from()
+    }
+
+    /// Reports that the upstream refused `lease`, which may be any subject's; a newer generation is left alone.
     pub fn reject(&self, lease: &Lease) -> Rejection {
-        self.0.reject(lease)
+        match lease.0.issue.slot.upgrade() {
+            Some(slot) => slot.reject(lease),
+            // Its slot had to make room: the next one fetches anew.
+            None => Rejection::Renewing,
+        }
     }
 
     /// Reports that the upstream accepted `lease` (one relaxed atomic store at most).

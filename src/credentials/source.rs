@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, pin::Pin, time::Duration};
 
-use super::{FetchError, Fingerprint, Lease, Linked, Watched};
+use super::{FetchError, Fingerprint, Lease, Linked, Subject, TokensFrom, Watched};
 use crate::{clock::Instant, secret::Secret};
 
 /// A boxed future: for what happens once an hour, never on the hit path.
@@ -36,6 +36,11 @@ pub trait Source: fmt::Debug + Send + Sync {
         false
     }
 
+    /// The headers of a request whose tokens it exchanges; only where each subject has a credential of its own.
+    fn tokens_from(&self) -> Option<&TokensFrom> {
+        None
+    }
+
     /// The file that it reads its credential from: another one is fetched when that changes.
     fn watched(&self) -> Option<&Watched> {
         None
@@ -66,15 +71,6 @@ impl Fetch<'_> {
         previous: None,
         refused: false,
     };
-}
-
-/// Whose credential it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Subject {
-    /// The proxy's own, shared by all requests of the route.
-    #[default]
-    Own,
 }
 
 /// What a source obtained.

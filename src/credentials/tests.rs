@@ -5,3 +5,4 @@ mod fake;
 mod http;
 mod linked;
 mod shell;
+mod subjects;

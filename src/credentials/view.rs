@@ -30,6 +30,8 @@ pub struct CredentialView {
     pub prewarm: bool,
     /// Counters since the slot exists.
     pub counters: Counters,
+    /// Where each subject has a credential of its own, how many are kept: what is said of one here is then said of all.
+    pub subjects: Option<SubjectsView>,
 }
 
 /// Where a slot is in its life.
@@ -77,6 +79,15 @@ impl SlotState {
     }
 }
 
+/// The subjects of a credential: never who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubjectsView {
+    /// Slots that there are now.
+    pub kept: usize,
+    /// Slots that had to make room for others since the credential exists.
+    pub evicted: u64,
+}
+
 /// A token call that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchView {
@@ -114,4 +125,18 @@ pub struct Counters {
     pub fetching: Snapshot,
     /// How long the calls that did not took.
     pub failing: Snapshot,
+}
+
+impl Counters {
+    /// Adds what another slot has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.uses += other.uses;
+        self.waits += other.waits;
+        self.waited.add(&other.waited);
+        self.rejections += other.rejections;
+        self.fetches += other.fetches;
+        self.failures += other.failures;
+        self.fetching.add(&other.fetching);
+        self.failing.add(&other.failing);
+    }
 }

@@ -67,6 +67,10 @@ metrics! {
         "Time that requests waited for a credential; those that found one at once are not in it.";
     CREDENTIAL_REJECTED: Counter "bearerd_credential_rejected_total" ["credential"]
         "Credentials that an upstream refused, counted once for each generation.";
+    CREDENTIAL_SUBJECTS: Gauge "bearerd_credential_subjects" ["credential"]
+        "Users whose tokens are kept now; absent where all requests share one.";
+    CREDENTIAL_EVICTED: Counter "bearerd_credential_subjects_evicted_total" ["credential"]
+        "Users whose tokens had to make room for others'.";
 
     CONNECTIONS: Counter "bearerd_connections_total" []
         "Connections accepted from clients.";

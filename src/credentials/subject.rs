@@ -1,0 +1,200 @@
+//! Whose credential it is: the proxy's own, a user's by name, or that of whoever a token of the request tells of.
+
+use std::{fmt, sync::Arc};
+
+use http::HeaderName;
+
+use super::{Fingerprint, FingerprintBuilder};
+use crate::{clock::Instant, secret::Secret};
+
+/// Whose credential it is.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// The proxy's own, shared by all requests of the route.
+    #[default]
+    Own,
+    /// A user's, by the name that the credential's vendor knows; made by [`Subject::user`].
+    User(Arc<str>),
+    /// Of whoever these tokens tell of; made by [`Subject::tokens`].
+    Tokens {
+        /// Who it is for.
+        subject: SubjectToken,
+        /// Who acts for them.
+        actor: Option<SubjectToken>,
+    },
+}
+
+/// A token that tells of somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectToken {
+    /// The token itself.
+    pub token: Secret,
+    /// When it ends, where that is known: nothing that is made of it outlives it.
+    pub expires: Option<Instant>,
+}
+
+/// The headers of a request whose tokens a source exchanges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokensFrom {
+    /// Where the subject token stands.
+    pub subject: HeaderName,
+    /// Where the actor token stands, if it comes from the request as well.
+    pub actor: Option<HeaderName>,
+    /// Takes tokens that no caller's issuer is known for, unverified (`danger_unverified_subject`).
+    pub danger_unverified: bool,
+}
+
+/// What can't be a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectError {
+    /// No text at all: an identity that everybody without one would share.
+    #[error("the subject is empty")]
+    Empty,
+    /// Longer than any name or token.
+    #[error("the subject is too long")]
+    TooLong,
+    /// Names are shown to people and put in headers.
+    #[error("the subject has control characters")]
+    Control,
+}
+
+/// Identifies a subject among all of one credential: a strong hash, so that no two can share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SubjectKey(Fingerprint);
+
+impl Subject {
+    /// The user of this name.
+    ///
+    /// # Errors
+    /// [`SubjectError`] where it is empty, longer than 1 KiB or has control characters.
+    pub fn user(name: impl Into<Arc<str>>) -> Result<Self, SubjectError> {
+        let name = name.into();
+        if name.trim().is_empty() {
+            return Err(SubjectError::Empty);
+        }
+        if name.len() > LONGEST_NAME {
+            return Err(SubjectError::TooLong);
+        }
+        if name.chars().any(char::is_control) {
+            return Err(SubjectError::Control);
+        }
+        Ok(Self::User(name))
+    }
+
+    /// Whoever these tokens tell of.
+    ///
+    /// # Errors
+    /// [`SubjectError`] where a token is empty or longer than 16 KiB.
+    pub fn tokens(
+        subject: SubjectToken,
+        actor: Option<SubjectToken>,
+    ) -> Result<Self, SubjectError> {
+        for token in actor.iter().chain([&subject]) {
+            match token.token.expose().len() {
+                0 => return Err(SubjectError::Empty),
+                1..=LONGEST_TOKEN => {}
+                _ => return Err(SubjectError::TooLong),
+            }
+        }
+        Ok(Self::Tokens { subject, actor })
+    }
+
+    /// When the first of its tokens ends, where that is known.
+    pub fn expires(&self) -> Option<Instant> {
+        let Self::Tokens { subject, actor } = self else {
+            return None;
+        };
+        let actor = actor.as_ref().and_then(|actor| actor.expires);
+        subject.expires.into_iter().chain(actor).min()
+    }
+
+    /// Kind and parts, each with its length before it.
+    pub(super) fn key(&self) -> SubjectKey {
+        SubjectKey(match self {
+            Self::Own => FingerprintBuilder::new("own").finish(),
+            Self::User(name) => FingerprintBuilder::new("user").text(name).finish(),
+            Self::Tokens { subject, actor } => FingerprintBuilder::new("tokens")
+                .secret(&subject.token)
+                .option(actor.as_ref(), |b, actor| b.secret(&actor.token))
+                .finish(),
+        })
+    }
+}
+
+impl SubjectKey {
+    /// As evenly spread as the hash is.
+    pub(super) fn spread(&self) -> usize {
+        self.0.spread()
+    }
+}
+
+/// Names of users are personal data: no log needs them.
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own => "Own",
+            Self::User(_) => "User(****)",
+            Self::Tokens { .. } => "Tokens(****)",
+        })
+    }
+}
+
+const LONGEST_NAME: usize = 1024;
+const LONGEST_TOKEN: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(subject: &str, actor: Option<&str>) -> SubjectKey {
+        let token = |text: &str| SubjectToken {
+            token: Secret::new(text),
+            expires: None,
+        };
+        let tokens = Subject::tokens(token(subject), actor.map(token));
+        tokens.unwrap().key()
+    }
+
+    fn user(name: &str) -> SubjectKey {
+        Subject::user(name).unwrap().key()
+    }
+
+    #[test]
+    fn moving_a_border_makes_another_key() {
+        assert_ne!(tokens("ab", Some("c")), tokens("a", Some("bc")));
+        assert_ne!(tokens("abc", None), tokens("ab", Some("c")));
+        assert_eq!(tokens("ab", Some("c")), tokens("ab", Some("c")));
+    }
+
+    #[test]
+    fn kinds_do_not_share_keys() {
+        assert_ne!(user("a"), tokens("a", None));
+        assert_ne!(user("own"), Subject::Own.key());
+        assert_ne!(user("a"), user("A"));
+        assert_eq!(user("a"), user("a"));
+    }
+
+    #[test]
+    fn what_everybody_could_share_is_no_subject() {
+        assert_eq!(Subject::user(""), Err(SubjectError::Empty));
+        assert_eq!(Subject::user(" "), Err(SubjectError::Empty));
+        assert_eq!(Subject::user("a\nb"), Err(SubjectError::Control));
+        assert!(Subject::user("x".repeat(1024)).is_ok());
+        assert_eq!(Subject::user("x".repeat(1025)), Err(SubjectError::TooLong));
+        let token = |length| SubjectToken {
+            token: Secret::new("x".repeat(length)),
+            expires: None,
+        };
+        assert!(Subject::tokens(token(0), None).is_err());
+        assert!(Subject::tokens(token(1), Some(token(0))).is_err());
+        assert!(Subject::tokens(token(16 * 1024), None).is_ok());
+        assert!(Subject::tokens(token(16 * 1024 + 1), None).is_err());
+    }
+
+    #[test]
+    fn debug_shows_nobody() {
+        let user = Subject::user("kanarie").unwrap();
+        assert!(!format!("{user:?}").contains("kanarie"));
+    }
+}
