@@ -3,6 +3,7 @@
 import resource
 
 import pytest
+from support.canaries import Canaries, assert_hidden
 from support.partners import Certificate, TokenService, Upstream
 from support.proxy import Proxy, client_credentials
 
@@ -43,6 +44,30 @@ def start_proxy(tmp_path, ending):
         return ending(Proxy(tmp_path, credential, routes, **kwargs))
 
     return start
+
+
+@pytest.fixture
+def canaries():
+    return Canaries()
+
+
+@pytest.fixture
+def start_watched(start_proxy, canaries):
+    """Starts proxies at the loudest log level; after the test, no canary is in what they said."""
+    proxies = []
+
+    def start(credential, routes, env=None, **kwargs):
+        proxies.append(start_proxy(credential, routes, env={"BEARERD_LOG": "trace", **(env or {})}, **kwargs))
+        return proxies[-1]
+
+    yield start
+    for proxy in proxies:
+        assert_hidden("metrics", proxy.metrics(), canaries.all())
+        proxy.stop()
+        said = proxy.program.said()
+        assert "TRACE" in said, "the log was not at its loudest"
+        assert canaries.all(), "nothing was looked for"
+        assert_hidden("the log", said, canaries.all())
 
 
 @pytest.fixture

@@ -1,39 +1,17 @@
 """Canaries: neither the client's secret nor a token shows anywhere, in any spelling, at the loudest log level."""
 
-import base64
 import json
 import os
 import resource
 import signal
-import urllib.parse
 
 import pytest
-from support.partners import CLIENT_ID, CLIENT_SECRET, Odd, reply
+from support.canaries import assert_hidden
+from support.partners import CLIENT_SECRET, Odd, reply
 from support.programs import Program
 from support.proxy import bearerd, client_credentials
 
 TRACE = {"BEARERD_LOG": "trace"}
-
-
-def spellings(secret):
-    """What a secret looks like in logs that forgot about it."""
-    for text in {secret, f"{CLIENT_ID}:{secret}", "%s:%s" % tuple(map(urllib.parse.quote_plus, (CLIENT_ID, secret)))}:
-        raw = text.encode()
-        yield text
-        yield json.dumps(text)[1:-1]
-        yield urllib.parse.quote(text, safe="")
-        yield urllib.parse.quote_plus(text)
-        yield raw.hex()
-        yield raw.hex().upper()
-        yield ", ".join(map(str, raw))
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            yield encode(raw).decode().rstrip("=")
-
-
-def assert_hidden(where, text, secrets):
-    for secret in secrets:
-        for spelling in spellings(secret):
-            assert spelling not in text, f"{where} shows a secret as {spelling[:12]}..."
 
 
 def test_nothing_shows_a_secret(start_proxy, api_credential, upstream, to):
