@@ -17,13 +17,17 @@ CLIENT_ID = "basic:id"
 CLIENT_SECRET = "s%cr&t:x/+ =~"
 
 
-def node(name, script, folder, *args):
-    """Runs one of our scripts where npm put the packages that it imports."""
-    copy = INSTALLED / script
+def node_argv(script, *args):
+    """The command for one of our scripts, copied to where npm put the packages that it imports."""
+    copy = INSTALLED / Path(script).name
     source = (SUPPORT / script).read_bytes()
     if not copy.exists() or copy.read_bytes() != source:
         copy.write_bytes(source)
-    return Program(name, [NODE, copy, *args], folder)
+    return [NODE, copy, *args]
+
+
+def node(name, script, folder, *args):
+    return Program(name, node_argv(script, *args), folder)
 
 
 class TokenService:
@@ -135,19 +139,29 @@ class Upstream:
 
 
 class Certificate:
-    """A throw-away authority and a certificate for localhost, made by openssl."""
+    """A throw-away authority and its certificate for localhost, made by openssl; `issue` makes more, for clients."""
+
+    NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
     def __init__(self, folder):
-        self.ca, self.cert, self.key = (folder / f"{name}.pem" for name in ("ca", "cert", "key"))
-        ca_key, request, names = folder / "ca-key.pem", folder / "request.pem", folder / "names.txt"
-        names.write_text("subjectAltName=DNS:localhost\n")
-        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        openssl("req", "-x509", *new_key, "-keyout", ca_key, "-out", self.ca, "-days", "2", "-subj", "/CN=interop ca")
-        openssl("req", *new_key, "-keyout", self.key, "-out", request, "-subj", "/CN=localhost")
-        openssl(
-            *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", ca_key, "-CAcreateserial"),
-            *("-out", self.cert, "-days", "2", "-extfile", names),
+        self.folder = folder
+        self.ca, self.ca_key = folder / "ca.pem", folder / "ca-key.pem"
+        subject = ["-days", "2", "-subj", "/CN=interop ca"]
+        openssl("req", "-x509", *self.NEW_KEY, "-keyout", self.ca_key, "-out", self.ca, *subject)
+        self.cert, self.key = self.issue("localhost", "subjectAltName=DNS:localhost")
+
+    def issue(self, name, extension="extendedKeyUsage=clientAuth"):
+        """The files of a certificate of this name and of its key."""
+        cert, key, request, extensions = (
+            self.folder / f"{name}-{file}" for file in ("cert.pem", "key.pem", "request.pem", "extensions.txt")
         )
+        extensions.write_text(f"{extension}\n")
+        openssl("req", *self.NEW_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        openssl(
+            *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial"),
+            *("-out", cert, "-days", "2", "-extfile", extensions),
+        )
+        return cert, key
 
 
 def openssl(*args):
