@@ -3,12 +3,15 @@
 //! It runs the project's own `routes.yaml`: the same file that serves production once its variables name
 //! the real parties.
 
+mod arrived;
+mod asked;
 mod client;
+mod key;
 mod parties;
+mod services;
 mod stand_in;
 mod tokens;
 mod tour;
-mod upstream;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -1,57 +1,109 @@
-//! Stand-ins for two token services: Bright Pattern's, and a standard authorization server that is strict.
+//! What a stand-in issued: which tokens are good, for whom, until when.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use aws_lc_rs::hmac;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
 
-use super::stand_in::{Answer, json};
+use crate::clock::{self, Instant};
 
-/// The client that a token service knows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Client {
-    pub(super) id: &'static str,
-    pub(super) secret: &'static str,
-}
-
-/// What a token service issued and what was asked of it. Cheap to clone.
+/// The tokens of one kind, and how often somebody asked for one. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Issuer(Arc<Mutex<Issued>>);
+pub(super) struct Tokens(Arc<Mutex<Issued>>);
 
 #[derive(Debug, Default)]
 struct Issued {
-    valid: HashSet<String>,
+    tokens: HashMap<String, Token>,
     calls: usize,
 }
 
-impl Issuer {
+#[derive(Debug)]
+struct Token {
+    holder: String,
+    ends: Instant,
+}
+
+/// What a service makes of a token that it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Issued here, and good until its end: whose it is, and how long it has left.
+    Good { holder: String, left: Duration },
+    /// Issued here once.
+    Expired,
+    /// Never issued here, or taken back.
+    Unknown,
+}
+
+impl Tokens {
+    /// Notes that somebody asks for a token, whatever comes of it.
+    pub(super) fn asked(&self) {
+        self.lock().calls += 1;
+    }
+
     /// How many tokens were asked for so far.
     pub(super) fn calls(&self) -> usize {
         self.lock().calls
     }
 
+    /// Issues `token` to `holder`.
+    pub(super) fn issue(&self, token: String, holder: &str, life: Duration) -> String {
+        let issued = Token {
+            holder: holder.into(),
+            ends: clock::now() + life,
+        };
+        self.lock().tokens.insert(token.clone(), issued);
+        token
+    }
+
     /// Takes back every token, as an operator of the upstream might.
     pub(super) fn revoke_all(&self) {
-        self.lock().valid.clear();
+        self.lock().tokens.clear();
     }
 
-    /// Whether a request carries a token that is valid now.
-    pub(super) fn accepts(&self, headers: &HeaderMap) -> bool {
-        let mut fields = headers.get_all(header::AUTHORIZATION).iter();
-        let token = fields
-            .next()
-            .and_then(|field| field.to_str().ok()?.strip_prefix("Bearer "));
-        fields.next().is_none() && token.is_some_and(|token| self.lock().valid.contains(token))
+    #[cfg(test)]
+    /// Ends every token now, as if its time had passed.
+    pub(super) fn expire_all(&self) {
+        let now = clock::now();
+        for token in self.lock().tokens.values_mut() {
+            token.ends = now;
+        }
     }
 
-    fn issue(&self) -> String {
-        let token = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        self.lock().valid.insert(token.clone());
-        token
+    pub(super) fn standing(&self, token: &str) -> Standing {
+        let now = clock::now();
+        match self.lock().tokens.get(token) {
+            None => Standing::Unknown,
+            Some(token) if token.ends <= now => Standing::Expired,
+            Some(token) => Standing::Good {
+                holder: token.holder.clone(),
+                left: token.ends - now,
+            },
+        }
+    }
+
+    /// Whether `token` is good now.
+    pub(super) fn accepts(&self, token: &str) -> bool {
+        matches!(self.standing(token), Standing::Good { .. })
+    }
+
+    /// Whether an `Authorization` field holds a good token.
+    pub(super) fn accepts_bearer(&self, field: &str) -> bool {
+        field
+            .strip_prefix("Bearer ")
+            .is_some_and(|token| self.accepts(token))
+    }
+
+    /// Whose token it is, if it is good.
+    pub(super) fn holder(&self, token: &str) -> Option<String> {
+        match self.standing(token) {
+            Standing::Good { holder, .. } => Some(holder),
+            Standing::Expired | Standing::Unknown => None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Issued> {
@@ -59,145 +111,56 @@ impl Issuer {
     }
 }
 
-/// Bright Pattern's `POST /configapi/v2/oauth/token`: everything in the form, the tenant as scope; the
-/// answer has its life as a string and the comma too many of the vendor's documentation.
-pub(super) fn bright_pattern(
-    issuer: &Issuer,
-    client: Client,
-    tenant: &str,
-    request: &Request<Bytes>,
-) -> Answer {
-    issuer.lock().calls += 1;
-    let Some(form) = form(request) else {
-        return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, "");
-    };
-    let expected = [
-        ("grant_type", "client_credentials"),
-        ("client_id", client.id),
-        ("client_secret", client.secret),
-        ("scope", tenant),
-    ];
-    if expected
-        .iter()
-        .any(|(name, value)| form.get(*name).map(String::as_str) != Some(value))
-    {
-        return json(StatusCode::UNAUTHORIZED, "");
-    }
-    let token = issuer.issue();
-    json(
-        StatusCode::OK,
-        format!(
-            "{{\"access_token\":\"{token}\",\"token_type\":\"Bearer\",\"scope\":\"{tenant}\",\"expires_in\":\"3599\",}}"
-        ),
-    )
+/// A token that tells nothing: 32 hexadecimal digits.
+pub(super) fn opaque() -> String {
+    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 
-/// A standard token endpoint (RFC 6749 section 4.4) that decodes Basic as section 2.3.1 asks for.
-pub(super) fn standard(issuer: &Issuer, client: Client, request: &Request<Bytes>) -> Answer {
-    issuer.lock().calls += 1;
-    let error = |status, code| json(status, format!("{{\"error\":\"{code}\"}}"));
-    let Some(form) = form(request) else {
-        return error(StatusCode::BAD_REQUEST, "invalid_request");
-    };
-    if basic(request.headers()) != Some((client.id.into(), client.secret.into())) {
-        return error(StatusCode::UNAUTHORIZED, "invalid_client");
-    }
-    if form.get("grant_type").map(String::as_str) != Some("client_credentials") {
-        return error(StatusCode::BAD_REQUEST, "unsupported_grant_type");
-    }
-    let token = issuer.issue();
-    json(
-        StatusCode::OK,
-        format!("{{\"access_token\":\"{token}\",\"token_type\":\"Bearer\",\"expires_in\":300}}"),
-    )
-}
-
-/// The form of a POST; none where it is something else or a name is there twice.
-fn form(request: &Request<Bytes>) -> Option<HashMap<String, String>> {
-    let media_type = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let is_form = media_type.split(';').next()?.trim() == "application/x-www-form-urlencoded";
-    if request.method() != Method::POST || !is_form {
-        return None;
-    }
-    let mut form = HashMap::new();
-    for (name, value) in form_urlencoded::parse(request.body()) {
-        if form.insert(name.into_owned(), value.into_owned()).is_some() {
-            return None;
-        }
-    }
-    Some(form)
-}
-
-/// The client's id and secret: base64 of both, form-encoded each, joined by a colon.
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let field = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let text = BASE64_STANDARD.decode(field.strip_prefix("Basic ")?).ok()?;
-    let text = String::from_utf8(text).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    Some((decode(id), decode(secret)))
-}
-
-fn decode(text: &str) -> String {
-    // A name without a value decodes as a form's value would.
-    let mut pairs = form_urlencoded::parse(text.as_bytes());
-    pairs
-        .next()
-        .map(|(name, _)| name.into_owned())
-        .unwrap_or_default()
+/// A JWT, as most vendors issue them; signed with a key that nobody has.
+pub(super) fn jwt(issuer: &str, subject: &str, life: Duration) -> String {
+    let now = clock::unix_time();
+    let header = json!({ "alg": "HS256", "typ": "JWT" });
+    let claims = json!({
+        "iss": issuer,
+        "sub": subject,
+        "iat": now.as_secs(),
+        "exp": (now + life).as_secs(),
+        "jti": opaque(),
+    });
+    let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(header), part(claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, opaque().as_bytes());
+    let signature = hmac::sign(&key, signed.as_bytes());
+    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CLIENT: Client = Client {
-        id: "batch 1",
-        secret: "50% off: + & =",
-    };
+    const HOUR: Duration = Duration::from_secs(3600);
 
-    fn post(authorization: &str, form: &str) -> Request<Bytes> {
-        Request::post("/token")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("authorization", authorization)
-            .body(Bytes::copy_from_slice(form.as_bytes()))
-            .expect("a good request")
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_good_until_its_end() {
+        let tokens = Tokens::default();
+        let token = tokens.issue(opaque(), "alice", HOUR);
+        assert_eq!(tokens.holder(&token).as_deref(), Some("alice"));
+        tokio::time::advance(HOUR).await;
+        assert_eq!(tokens.standing(&token), Standing::Expired);
+        assert!(!tokens.accepts(&token));
     }
 
-    fn basic_of(text: &str) -> String {
-        format!("Basic {}", BASE64_STANDARD.encode(text))
-    }
-
-    #[test]
-    fn the_strict_server_wants_basic_in_form_encoding() {
-        let issuer = Issuer::default();
-        let grant = "grant_type=client_credentials";
-        let raw = post(&basic_of("batch 1:50% off: + & ="), grant);
-        assert_eq!(standard(&issuer, CLIENT, &raw).status(), 401);
-        let encoded = post(&basic_of("batch+1:50%25+off%3A+%2B+%26+%3D"), grant);
-        assert_eq!(standard(&issuer, CLIENT, &encoded).status(), 200);
-        assert_eq!(issuer.calls(), 2);
+    #[tokio::test]
+    async fn a_token_taken_back_was_never_issued() {
+        let tokens = Tokens::default();
+        let token = tokens.issue(opaque(), "", HOUR);
+        assert!(tokens.accepts(&token));
+        tokens.revoke_all();
+        assert_eq!(tokens.standing(&token), Standing::Unknown);
     }
 
     #[test]
-    fn bright_pattern_wants_everything_in_the_form() {
-        let issuer = Issuer::default();
-        let good = "grant_type=client_credentials&client_id=batch+1&client_secret=50%25+off%3A+%2B+%26+%3D&scope=t.example";
-        let ask =
-            |form: &str| bright_pattern(&issuer, CLIENT, "t.example", &post("", form)).status();
-        assert_eq!(ask(good), 200);
-        assert_eq!(ask(&good.replace("scope=t", "tenant=t")), 401);
-        assert_eq!(ask(&good.replace("50", "60")), 401);
-        assert_eq!(ask(&format!("{good}&scope=other")), 415);
-    }
-
-    #[test]
-    fn a_revoked_token_is_refused() {
-        let issuer = Issuer::default();
-        let mut headers = HeaderMap::new();
-        let value = format!("Bearer {}", issuer.issue());
-        headers.insert("authorization", value.parse().expect("a good value"));
-        assert!(issuer.accepts(&headers));
-        issuer.revoke_all();
-        assert!(!issuer.accepts(&headers));
+    fn two_jwts_of_one_second_differ() {
+        assert_ne!(jwt("pod", "bot", HOUR), jwt("pod", "bot", HOUR));
     }
 }
