@@ -60,7 +60,7 @@ fn usable(
         return Err(FetchError::malformed("two different tokens in one answer"));
     }
     let access_token = match fields.access_token {
-        Field::Text(text) => token(text)?,
+        Field::Text(text) => usable_token(text)?,
         Field::Null => return Err(FetchError::malformed("no access_token in the answer")),
         _ => return Err(FetchError::malformed("the access_token is not a text")),
     };
@@ -70,7 +70,7 @@ fn usable(
         None => jwt_life(access_token.expose(), wall)?,
     };
     let refresh_token = match fields.refresh_token {
-        Field::Text(text) if !text.is_empty() => Some(token(text)?),
+        Field::Text(text) if !text.is_empty() => Some(usable_token(text)?),
         _ => None,
     };
     Ok(TokenResponse {
@@ -83,7 +83,7 @@ fn usable(
 }
 
 /// Checked here once, so that nothing from the network can break out of a header later.
-fn token(text: Cow<'_, str>) -> Result<Secret, FetchError> {
+pub(super) fn usable_token(text: Cow<'_, str>) -> Result<Secret, FetchError> {
     let secret = Secret::new(text.into_owned());
     let bytes = secret.expose().as_bytes();
     if bytes.is_empty() {
@@ -146,7 +146,7 @@ fn positive(seconds: f64) -> Result<Duration, FetchError> {
 }
 
 /// The rest of a JWT's life; read and not verified, since it only says when to ask again.
-fn jwt_life(token: &str, wall: Duration) -> Result<Option<Duration>, FetchError> {
+pub(super) fn jwt_life(token: &str, wall: Duration) -> Result<Option<Duration>, FetchError> {
     let mut parts = token.split('.');
     let (Some(_), Some(payload), Some(_), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())

@@ -12,6 +12,7 @@ mod cli;
 mod emulate;
 mod exchange;
 mod faults;
+mod grants;
 mod reference;
 mod regression;
 mod support;

@@ -22,8 +22,8 @@ const PASSED_DOWN: [&str; 2] = ["default_expires_in", "danger_plaintext"];
 config_struct! {
     /// A credential: exactly one kind, and how it is used.
     pub struct CredentialSettings = "a credential", unavailable = [
-        "refresh_token", "password", "jwt_bearer", "token_exchange", "authorization_code", "device_code", "exec",
-        "file", "preset", "recipe",
+        "jwt_bearer", "token_exchange", "authorization_code", "device_code", "exec",
+        "preset", "recipe",
     ] {
         /// Where it goes in a request, instead of the kind's own place.
         optional inject: OneOrList<Inject>,

@@ -18,14 +18,24 @@ use crate::{
 };
 
 pub mod client_credentials;
+pub mod file;
 pub mod fixed;
 pub mod oauth;
+pub mod password;
+mod refresh;
+pub mod refresh_token;
 
 pub use client_credentials::ClientCredentials;
 pub use fixed::Fixed;
 
 /// Every grant of this version.
-pub static GRANTS: &[Grant] = &[client_credentials::GRANT, fixed::GRANT];
+pub static GRANTS: &[Grant] = &[
+    client_credentials::GRANT,
+    refresh_token::GRANT,
+    password::GRANT,
+    file::GRANT,
+    fixed::GRANT,
+];
 
 /// The kinds of credentials, as the decoder of the file wants them.
 pub static KINDS: &[Variant] = &{

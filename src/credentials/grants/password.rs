@@ -1,0 +1,95 @@
+//! `password`: a user's name and password, where nothing better is offered (RFC 6749 4.3).
+
+use std::sync::Arc;
+
+use super::{
+    BuildContext, Grant, GrantConfig, decode,
+    oauth::{Asker, OauthKeys},
+    refresh::Refresher,
+};
+use crate::{
+    config::{SecretSource, table::Variant},
+    credentials::{
+        Ask, BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, Source,
+        TokenCall,
+    },
+    secret::Secret,
+};
+
+pub(super) const GRANT: Grant = Grant {
+    variant: Variant {
+        name: KEY,
+        table: || Config::TABLE,
+    },
+    decode: decode::<Config>,
+};
+
+crate::config_struct! {
+    /// A user's name and password (RFC 6749 4.3), for servers that offer nothing better: RFC 9700 forbids it to new ones.
+    pub struct Config = "`password`", flatten = [oauth: OauthKeys] {
+        /// The user's name.
+        required username: String,
+        /// The user's password.
+        required password: SecretSource,
+    }
+}
+
+impl GrantConfig for Config {
+    fn build(&self, cx: &mut dyn BuildContext) -> Option<Arc<dyn Source>> {
+        if !self.failed.is_empty() {
+            return None;
+        }
+        let call = self.oauth.build(Asker::ClientOrNobody, cx);
+        let password = cx.secret(&self.password)?;
+        Some(Arc::new(Password {
+            call: call?,
+            username: self.username.value.clone(),
+            password,
+            refresher: Refresher::default(),
+        }))
+    }
+}
+
+/// Logs in by password, and renews by refresh token where it gets one.
+#[derive(Debug)]
+pub struct Password {
+    call: TokenCall,
+    username: String,
+    password: Secret,
+    refresher: Refresher,
+}
+
+impl Source for Password {
+    fn grant(&self) -> &'static str {
+        KEY
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.call
+            .fingerprint(FingerprintBuilder::new(KEY))
+            .text(&self.username)
+            .secret(&self.password)
+            .finish()
+    }
+
+    fn endpoints(&self) -> Vec<&str> {
+        vec![self.call.shown()]
+    }
+
+    fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
+        Box::pin(async {
+            if let Some(renewed) = self.refresher.renew(&self.call, true).await? {
+                return Ok(renewed);
+            }
+            let form = [
+                ("grant_type", KEY),
+                ("username", &self.username),
+                ("password", self.password.expose()),
+            ];
+            let token = self.call.ask(Ask::new(&form)).await?;
+            Ok(self.refresher.begin(token).await)
+        })
+    }
+}
+
+const KEY: &str = "password";
