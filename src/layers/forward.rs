@@ -18,9 +18,11 @@ pub fn forward(
     service_fn(move |outbound: Outbound| {
         let (request, route) = outbound.into_parts();
         let since = now();
-        let sent = pools.send(&route.upstream, request, route.timeouts);
+        let pool = pools.of(&route.upstream);
+        let timeouts = route.timeouts;
         // Boxed: by value it would be moved once a layer, which costs more than one allocation.
-        Box::pin(async move { answer(sent.await, since) })
+        // Sent from within the block: a future that is handed in has its place there twice.
+        Box::pin(async move { answer(pool.send(request, timeouts).await, since) })
     })
 }
 

@@ -48,13 +48,14 @@ impl<S> Inject<S> {
 /// A request exactly as it will be sent.
 #[derive(Debug)]
 pub struct Outbound {
-    request: Request<OutgoingBody>,
+    /// Boxed: it is moved often before hyper has it.
+    request: Box<Request<OutgoingBody>>,
     route: Arc<Route>,
 }
 
 impl Outbound {
     /// The request, and the route that says where to and how long.
-    pub fn into_parts(self) -> (Request<OutgoingBody>, Arc<Route>) {
+    pub fn into_parts(self) -> (Box<Request<OutgoingBody>>, Arc<Route>) {
         (self.request, self.route)
     }
 }
@@ -134,7 +135,7 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
     let target = rewrite(head, &route, prefix, &connection, &put)?;
     frame(&mut head.headers, head.fields, &body);
 
-    let mut request = Request::new(OutgoingBody::new(body));
+    let mut request = Box::new(Request::new(OutgoingBody::new(body)));
     *request.method_mut() = std::mem::take(&mut head.method);
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = std::mem::take(&mut head.headers);

@@ -24,6 +24,7 @@ mod tls;
 
 pub use error::SendError;
 pub use outgoing::OutgoingBody;
+pub use pool::Pool;
 pub use response::{ResponseBody, ResponseBodyError};
 pub use send::{Pools, Timeouts};
 pub use tls::TlsError;

@@ -17,7 +17,7 @@ use crate::clock::{Verdict, Watch, Watchdog};
 
 /// One worker's connections to one upstream.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub struct Pool {
     upstream: Arc<Upstream>,
     watchdog: Watchdog,
     state: Mutex<State>,

@@ -56,51 +56,14 @@ impl Pools {
         }))
     }
 
-    /// Sends `request` and returns the response once its head is complete.
-    ///
-    /// A request that was never written is sent again over another connection, whatever its method; one
-    /// that was written is not: that is the caller's decision.
-    ///
-    /// # Errors
-    /// [`SendError`] where no complete head came back.
-    pub fn send(
-        &self,
-        upstream: &Arc<Upstream>,
-        mut request: Request<OutgoingBody>,
-        timeouts: Timeouts,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, SendError>> + Send + use<> {
-        let pool = self.pool(upstream);
-        // A block and not an `async fn`, whose future would hold the request twice.
-        async move {
-            let progress = request.body().progress();
-            if progress.is_some() && request.headers().contains_key(header::EXPECT) {
-                wait_for_hundred(&mut request, timeouts.response_head.min(PATIENCE));
-            }
-            let mut unwritten = 0;
-            loop {
-                let fresh = unwritten >= MAX_STALE;
-                let mut connection = pool.check_out(timeouts.connect, fresh).await?;
-                begin(&connection, progress.as_ref(), timeouts);
-                match connection.sender.try_send_request(request).await {
-                    Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                        // Nobody asked for it: what follows is not HTTP.
-                        return Err(SendError::Protocol(None));
-                    }
-                    Ok(response) => {
-                        return Ok(response.map(|incoming| {
-                            ResponseBody::new(incoming, connection, progress, timeouts.idle_body)
-                        }));
-                    }
-                    Err(mut error) => match error.take_message() {
-                        Some(unsent) if !fresh => {
-                            request = unsent;
-                            unwritten += 1;
-                        }
-                        _ => return Err(classify(error.into_error(), &connection)),
-                    },
-                }
-            }
+    /// The connections to `upstream`.
+    pub fn of(&self, upstream: &Arc<Upstream>) -> Arc<Pool> {
+        let mut pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if upstream.id() >= pools.len() {
+            pools.resize(upstream.id() + 1, None);
         }
+        let make = || Arc::new(Pool::new(Arc::clone(upstream), self.0.watchdog.clone()));
+        Arc::clone(pools[upstream.id()].get_or_insert_with(make))
     }
 
     /// Drops connections that ended while idle, and pools of upstreams that no configuration names.
@@ -115,14 +78,49 @@ impl Pools {
             }
         }
     }
+}
 
-    fn pool(&self, upstream: &Arc<Upstream>) -> Arc<Pool> {
-        let mut pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if upstream.id() >= pools.len() {
-            pools.resize(upstream.id() + 1, None);
+impl Pool {
+    /// Sends `request` and returns the response once its head is complete.
+    ///
+    /// A request that was never written is sent again over another connection, whatever its method; one
+    /// that was written is not: that is the caller's decision.
+    ///
+    /// # Errors
+    /// [`SendError`] where no complete head came back.
+    pub async fn send(
+        self: &Arc<Self>,
+        mut request: Box<Request<OutgoingBody>>,
+        timeouts: Timeouts,
+    ) -> Result<Response<ResponseBody>, SendError> {
+        let progress = request.body().progress();
+        if progress.is_some() && request.headers().contains_key(header::EXPECT) {
+            wait_for_hundred(&mut request, timeouts.response_head.min(PATIENCE));
         }
-        let make = || Arc::new(Pool::new(Arc::clone(upstream), self.0.watchdog.clone()));
-        Arc::clone(pools[upstream.id()].get_or_insert_with(make))
+        let mut unwritten = 0;
+        loop {
+            let fresh = unwritten >= MAX_STALE;
+            let mut connection = self.check_out(timeouts.connect, fresh).await?;
+            begin(&connection, progress.as_ref(), timeouts);
+            match connection.sender.try_send_request(*request).await {
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    // Nobody asked for it: what follows is not HTTP.
+                    return Err(SendError::Protocol(None));
+                }
+                Ok(response) => {
+                    return Ok(response.map(|incoming| {
+                        ResponseBody::new(incoming, connection, progress, timeouts.idle_body)
+                    }));
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !fresh => {
+                        request = Box::new(unsent);
+                        unwritten += 1;
+                    }
+                    _ => return Err(classify(error.into_error(), &connection)),
+                },
+            }
+        }
     }
 }
 
