@@ -20,12 +20,16 @@ use crate::{
     clock::Watch,
 };
 
-/// A request's body as a connection sends it.
+/// A request's body as a connection sends it: `None` for an empty one.
+///
+/// Boxed, since hyper moves a request a dozen times on its way to the socket, and most have no body.
 #[derive(Debug)]
-pub struct OutgoingBody {
+pub struct OutgoingBody(Option<Box<Moving>>);
+
+#[derive(Debug)]
+struct Moving {
     body: RequestBody,
-    /// Absent for an empty body: there is nothing to follow.
-    progress: Option<Arc<Progress>>,
+    progress: Arc<Progress>,
     gate: Option<Gate>,
 }
 
@@ -47,31 +51,35 @@ struct Gate {
 impl OutgoingBody {
     /// `body`, sent as fast as the upstream takes it.
     pub fn new(body: RequestBody) -> Self {
-        let progress = (!body.is_empty()).then(Arc::default);
-        Self {
-            body,
-            progress,
-            gate: None,
-        }
+        Self((!body.is_empty()).then(|| {
+            Box::new(Moving {
+                body,
+                progress: Arc::default(),
+                gate: None,
+            })
+        }))
     }
 
     /// Holds the body back until the returned sender is used or `patience` is over (RFC 9110, 10.1.1).
+    /// An empty body needs no permission.
     pub(super) fn expect_continue(&mut self, patience: Duration) -> oneshot::Sender<()> {
         let (sender, hundred) = oneshot::channel();
-        self.gate = Some(Gate {
-            hundred: Some(hundred),
-            patience: Box::pin(tokio::time::sleep(patience)),
-        });
+        if let Some(moving) = &mut self.0 {
+            moving.gate = Some(Gate {
+                hundred: Some(hundred),
+                patience: Box::pin(tokio::time::sleep(patience)),
+            });
+        }
         sender
     }
 
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {
-        self.progress.clone()
+        self.0.as_ref().map(|moving| Arc::clone(&moving.progress))
     }
 
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
-        self.body.is_empty()
+        self.0.is_none()
     }
 }
 
@@ -125,7 +133,9 @@ impl Body for OutgoingBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
+        let Some(this) = &mut self.get_mut().0 else {
+            return Poll::Ready(None);
+        };
         if let Some(gate) = &mut this.gate {
             if !gate.is_permitted(cx) && gate.patience.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
@@ -133,19 +143,20 @@ impl Body for OutgoingBody {
             this.gate = None;
         }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if let Some(progress) = &this.progress
-            && !matches!(frame, Some(Err(_)))
-        {
-            progress.moved(frame.is_none() || this.body.is_end_stream());
+        if !matches!(frame, Some(Err(_))) {
+            this.progress
+                .moved(frame.is_none() || this.body.is_end_stream());
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.as_ref().is_none_or(|it| it.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), |it| it.body.size_hint())
     }
 }
