@@ -42,22 +42,22 @@ pub(super) fn is_plainly_coded(headers: &HeaderMap) -> bool {
 }
 
 fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(header::CONNECTION).iter();
-    let tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tokens
-        .map(<[u8]>::trim_ascii)
-        // Nearly always one of these two, which are no fields.
-        .filter(|token| {
-            !OPTIONS
-                .iter()
-                .any(|option| token.eq_ignore_ascii_case(option))
-        })
-        .filter_map(|token| HeaderName::from_bytes(token).ok())
-        .filter(|name| !KEPT.contains(name))
-        .collect()
+    let mut named = Vec::new();
+    for value in headers.get_all(header::CONNECTION) {
+        let value = value.as_bytes();
+        let is = |option: &&[u8]| value.eq_ignore_ascii_case(option);
+        if OPTIONS.iter().any(is) {
+            continue;
+        }
+        let names = value
+            .split(|byte| *byte == b',')
+            .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
+        named.extend(names.filter(|name| !KEPT.contains(name)));
+    }
+    named
 }
 
-/// Connection options with a meaning of their own; `Keep-Alive`, the field, goes in any case.
+/// Nearly always `Connection` has one of these alone, and names no field with it.
 const OPTIONS: [&[u8]; 2] = [b"keep-alive", b"close"];
 
 const FIELDS: [HeaderName; 7] = [
