@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     compile,
-    layers::{Connection, Error, Head, check_host},
+    layers::{Connection, Error, Head, LastHost, check_host},
     routes::{Snapshot, target},
 };
 
@@ -51,10 +51,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let path = file::find(args.config.as_deref());
     let compiled = file::look(&path, &small_runtime()?, compile::load_file_without_secrets)?;
     let local = compiled.settings.listen.first().copied();
-    let listener = Connection {
-        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        local: local.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-    };
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = Connection::new(nowhere, local.unwrap_or(nowhere));
     let explanation = explain(&compiled.snapshot, &listener, &args.request)?;
     output::data(&explanation)?;
     if explanation.forwarded {
@@ -99,7 +97,7 @@ fn explain(
         }
     };
     let mut text = format!("{} {}\n", head.method, request.url);
-    if check_host(head.authority.as_ref(), listener, snapshot).is_err() {
+    if check_host(head.authority.as_deref(), listener, snapshot).is_err() {
         // Told, not final: the URL may name the proxy as somebody else reaches it.
         tell::unknown_host(&mut text, listener);
     }
@@ -165,7 +163,7 @@ fn head(request: &Request, listener: &Connection) -> Result<Result<Head, Error>,
     parts.method = method;
     parts.uri = Uri::from(target);
     parts.headers = headers;
-    Ok(Head::parse(parts, listener))
+    Ok(Head::parse(parts, listener, &mut LastHost::default()))
 }
 
 fn header_of(line: &str) -> Option<(HeaderName, HeaderValue)> {

@@ -24,7 +24,11 @@ use super::{
 use crate::{
     body::RequestBody,
     clock::Instant,
-    routes::{Snapshot, host::Authority, is_loopback, target},
+    routes::{
+        Snapshot,
+        host::{Authority, AuthorityRefused},
+        is_loopback, target,
+    },
 };
 
 /// Refuses heads that must not be passed on.
@@ -32,12 +36,21 @@ use crate::{
 pub struct Admit<S> {
     inner: S,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    last: LastHost,
 }
+
+/// The Host that was parsed last. Each connection has a stack of its own, and seldom names another.
+#[derive(Clone, Debug, Default)]
+pub struct LastHost(Option<(Box<[u8]>, Arc<Authority<'static>>)>);
 
 impl<S> Admit<S> {
     /// Each request is judged by, and keeps, the snapshot that is current when it comes.
     pub fn new(inner: S, snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { inner, snapshot }
+        Self {
+            inner,
+            snapshot,
+            last: LastHost::default(),
+        }
     }
 }
 
@@ -57,7 +70,7 @@ pub struct Head {
     /// Never CONNECT or TRACE.
     pub method: Method,
     /// The target's authority, else the Host field; `None` in HTTP/1.0 without one.
-    pub authority: Option<Authority<'static>>,
+    pub authority: Option<Arc<Authority<'static>>>,
     /// Path and query, raw.
     pub target: PathAndQuery,
     /// The version that the client spoke.
@@ -72,15 +85,19 @@ impl Head {
     ///
     /// # Errors
     /// [`Error`] with the first reason.
-    pub fn parse(parts: http::request::Parts, connection: &Connection) -> Result<Self, Error> {
+    pub fn parse(
+        parts: http::request::Parts,
+        connection: &Connection,
+        last: &mut LastHost,
+    ) -> Result<Self, Error> {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(Error::MethodRefused);
         }
         let fields = Fields::of(&parts.headers);
         check_framing(&parts.headers, fields)?;
-        let authority = authority(&parts.uri, &parts.headers, parts.version, connection)?;
+        let authority = authority(&parts.uri, &parts.headers, parts.version, connection, last)?;
         let target = check_target(parts.uri)?;
-        check_browser(&parts.headers, fields, authority.as_ref())?;
+        check_browser(&parts.headers, fields, authority.as_deref())?;
         check_loop(&parts.headers, fields)?;
         let (method, version, headers) = (parts.method, parts.version, parts.headers);
         Ok(Self {
@@ -129,20 +146,24 @@ where
     }
 
     fn call(&mut self, inbound: Inbound) -> Self::Future {
-        let admitted = admit(inbound, self.snapshot.load_full());
+        let admitted = admit(inbound, self.snapshot.load_full(), &mut self.last);
         Early::of(admitted.map(|admitted| self.inner.call(admitted)))
     }
 }
 
-fn admit(inbound: Inbound, snapshot: Arc<Snapshot>) -> Result<Admitted, Error> {
+fn admit(
+    inbound: Inbound,
+    snapshot: Arc<Snapshot>,
+    last: &mut LastHost,
+) -> Result<Admitted, Error> {
     let Inbound {
         request,
         connection,
         received,
     } = inbound;
     let (parts, body) = request.into_parts();
-    let head = Head::parse(parts, &connection)?;
-    check_host(head.authority.as_ref(), &connection, &snapshot)?;
+    let head = Head::parse(parts, &connection, last)?;
+    check_host(head.authority.as_deref(), &connection, &snapshot)?;
     Ok(Admitted {
         head: Box::new(head),
         body,
@@ -182,16 +203,29 @@ fn same_but_underscores(name: &str, other: &str) -> bool {
     name.len() == other.len() && name.bytes().map(dashed).eq(other.bytes())
 }
 
+impl LastHost {
+    fn parse(&mut self, text: &[u8]) -> Result<Arc<Authority<'static>>, AuthorityRefused> {
+        match &self.0 {
+            Some((last, authority)) if **last == *text => Ok(Arc::clone(authority)),
+            _ => {
+                let authority = Arc::new(Authority::parse(text)?.into_owned());
+                self.0 = Some((text.into(), Arc::clone(&authority)));
+                Ok(authority)
+            }
+        }
+    }
+}
+
 /// An absolute-form target's authority wins over Host (RFC 9112, 3.2.2).
 fn authority(
     uri: &Uri,
     headers: &HeaderMap,
     version: Version,
     connection: &Connection,
-) -> Result<Option<Authority<'static>>, Error> {
-    let parse = |text: &[u8]| {
-        Authority::parse(text)
-            .map(Authority::into_owned)
+    last: &mut LastHost,
+) -> Result<Option<Arc<Authority<'static>>>, Error> {
+    let mut parse = |text: &[u8]| {
+        last.parse(text)
             .map_err(|_| Error::RequestInvalid("the Host is not a host name with an optional port"))
     };
     let mut hosts = headers.get_all(header::HOST).iter();
@@ -258,7 +292,7 @@ pub fn check_host(
         .port()
         .is_none_or(|port| port == connection.local.port());
     let own = own_port
-        && (authority.ip() == Some(connection.local.ip()) || authority.host() == "localhost");
+        && (authority.host() == &*connection.local_host || authority.host() == "localhost");
     let literal = !loopback && hosts.allow_anyone && authority.ip().is_some();
     if own || literal || hosts.knows(authority.host()) {
         Ok(())
@@ -329,3 +363,23 @@ pub(super) fn pseudonym() -> &'static str {
 
 /// Fields whose second spelling some server takes for the first.
 const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "host"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_remembered_until_another_comes() {
+        let mut last = LastHost::default();
+        let first = last.parse(b"one.example:80").expect("a host");
+        let again = last.parse(b"one.example:80").expect("a host");
+        assert!(Arc::ptr_eq(&first, &again));
+        assert!(last.parse(b"one.example:0").is_err());
+        let other = last.parse(b"two.example:80").expect("a host");
+        assert_eq!(other.host(), "two.example");
+        assert_eq!(
+            last.parse(b"ONE.example").expect("a host").host(),
+            "one.example"
+        );
+    }
+}

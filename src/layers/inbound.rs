@@ -1,6 +1,9 @@
 //! A request as the server hands it to the stack.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use http::Request;
 
@@ -18,10 +21,27 @@ pub struct Inbound {
 }
 
 /// What is known of a client's connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     /// The client's address.
     pub peer: SocketAddr,
     /// The listener's own address.
     pub local: SocketAddr,
+    /// How a Host field names that address, canonical.
+    pub local_host: Box<str>,
+}
+
+impl Connection {
+    /// A connection of `peer` to `local`.
+    pub fn new(peer: SocketAddr, local: SocketAddr) -> Self {
+        let local_host = match local.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Self {
+            peer,
+            local,
+            local_host: local_host.into(),
+        }
+    }
 }

@@ -158,9 +158,9 @@ fn rewrite(
     let headers = &mut head.headers;
     hop_by_hop::strip(headers, head.fields);
     let kept = strip(headers, route);
-    tell_of_client(headers, route, connection, head.authority.as_ref());
+    tell_of_client(headers, route, connection, head.authority.as_deref());
     put_in(headers, put, kept);
-    put_host(headers, route, head.authority.as_ref());
+    put_host(headers, route, head.authority.as_deref());
     headers.append(header::VIA, via(head.version));
     Ok(target)
 }

@@ -20,7 +20,7 @@ mod response_head;
 mod retry_rejected;
 
 pub use access_log::{AccessLog, LoggedBody};
-pub use admit::{Admit, Admitted, Head, check_host};
+pub use admit::{Admit, Admitted, Head, LastHost, check_host};
 pub use attach_credential::{AttachCredential, Credentialed};
 pub use authenticate::{Authenticate, Authenticated};
 pub use error::{Appearance, Error, Failure};

@@ -152,7 +152,7 @@ where
         let served = serve(
             self.serving.clone(),
             tcp,
-            Connection { peer, local },
+            Connection::new(peer, local),
             self.watchdog.watch(),
         );
         self.tasks.spawn(async move {

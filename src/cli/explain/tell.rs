@@ -15,7 +15,6 @@ use crate::{
     percent,
     routes::{
         Allow, OnFailure, Route, Snapshot,
-        host::Authority,
         pattern::Matcher,
         table::{Found, RequestView},
         trace::{self, Verdict},
@@ -27,7 +26,7 @@ use crate::{
 pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Result<(), Error> {
     let caller = snapshot.callers.authenticate(&head.headers);
     let view = RequestView {
-        host: head.authority.as_ref().map(Authority::host),
+        host: head.authority.as_ref().map(|it| it.host()),
         path: head.target.path(),
         query: head.target.query(),
         method: &head.method,
@@ -157,10 +156,7 @@ fn credential(text: &mut String, route: &Route) {
 
 fn sent(text: &mut String, route: &Route, prefix: usize, head: Head) -> Result<(), Error> {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let connection = Connection {
-        peer: nowhere,
-        local: nowhere,
-    };
+    let connection = Connection::new(nowhere, nowhere);
     let came = head.headers.clone();
     let out = layers::preview(head, route, prefix, &connection, stand_in(route))?;
     let scheme = match route.upstream.config().scheme {

@@ -39,10 +39,7 @@ routes:
 "#;
 
 fn listener() -> Connection {
-    Connection {
-        peer: ([127, 0, 0, 1], 4711).into(),
-        local: ([127, 0, 0, 1], 8080).into(),
-    }
+    Connection::new(([127, 0, 0, 1], 4711).into(), ([127, 0, 0, 1], 8080).into())
 }
 
 fn explain_with(method: &str, url: &str, headers: &[&str]) -> Explanation {
