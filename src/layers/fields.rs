@@ -47,6 +47,7 @@ fn bit(name: &str) -> u32 {
         "link" => LINK,
         "cache-control" => CACHE_CONTROL,
         "set-cookie" => SET_COOKIE,
+        "cookie" => COOKIE,
         "alt-svc" | "strict-transport-security" => UPSTREAM_ONLY,
         _ if name.starts_with("access-control-") => UPSTREAM_ONLY,
         // As long as `host`, `content-length` or `transfer-encoding`.
@@ -73,3 +74,4 @@ pub(super) const CACHE_CONTROL: u32 = 1 << 12;
 pub(super) const SET_COOKIE: u32 = 1 << 13;
 /// What speaks for the upstream's own origin, or only to its direct clients.
 pub(super) const UPSTREAM_ONLY: u32 = 1 << 14;
+pub(super) const COOKIE: u32 = 1 << 15;

@@ -157,7 +157,7 @@ fn rewrite(
     let target = target(head, route, prefix, put)?;
     let headers = &mut head.headers;
     hop_by_hop::strip(headers, head.fields);
-    let kept = strip(headers, route);
+    let kept = strip(headers, head.fields, route);
     tell_of_client(headers, route, connection, head.authority.as_deref());
     put_in(headers, put, kept);
     put_host(headers, route, head.authority.as_deref());
@@ -238,7 +238,7 @@ fn expects_continue(headers: &HeaderMap) -> bool {
 }
 
 /// Takes out what the client may not send. Returns whether it keeps its own credential header.
-fn strip(headers: &mut HeaderMap, route: &Route) -> bool {
+fn strip(headers: &mut HeaderMap, fields: Fields, route: &Route) -> bool {
     let own = route
         .credential
         .as_ref()
@@ -260,7 +260,9 @@ fn strip(headers: &mut HeaderMap, route: &Route) -> bool {
     for name in guarded {
         headers.remove(name);
     }
-    route.guard.strip_cookies(headers);
+    if fields.any(fields::COOKIE) {
+        route.guard.strip_cookies(headers);
+    }
     keeps
 }
 
