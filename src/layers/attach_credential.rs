@@ -48,6 +48,11 @@ impl Credentialed {
         self.lease.as_ref()
     }
 
+    /// When it was free to go: its head was complete, its replay began, or its wait was over.
+    pub fn received(&self) -> Instant {
+        self.routed.received()
+    }
+
     /// The route.
     pub fn route(&self) -> &Arc<Route> {
         self.routed.route()
@@ -223,7 +228,8 @@ where
         mut self: Box<Self>,
         lease: Result<Lease, CredentialError>,
     ) -> Option<ResponseFuture<S, F>> {
-        let routed = self.routed.take()?;
+        let mut routed = self.routed.take()?;
+        routed.restart();
         Some(match lease {
             Ok(lease) => match same_again(&routed, &lease) {
                 None => self.service.send(routed, Some(lease)),

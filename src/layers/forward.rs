@@ -5,7 +5,7 @@ use tower::{Service, util::service_fn};
 
 use super::{Error, Facts, Failure, Outbound, Outcome, Reply, ReplyBody};
 use crate::{
-    clock::{Instant, now},
+    clock::Instant,
     upstream::{Pools, ResponseBody, SendError},
 };
 
@@ -16,8 +16,9 @@ pub fn forward(
     pools: Pools,
 ) -> impl Service<Outbound, Response = Box<Reply>, Error = Box<Failure>, Future: Send> + Clone {
     service_fn(move |outbound: Outbound| {
+        // A clock read less: what is between the two is of microseconds.
+        let since = outbound.since();
         let (request, route) = outbound.into_parts();
-        let since = now();
         let pool = pools.of(&route.upstream);
         let timeouts = route.timeouts;
         // Boxed: by value it would be moved once a layer, which costs more than one allocation.

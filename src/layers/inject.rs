@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     body::RequestBody,
+    clock::Instant,
     credentials::Lease,
     injectors::Rendered,
     routes::{Forwarded, HostHeader, Route, host::Authority, path},
@@ -51,9 +52,15 @@ pub struct Outbound {
     /// Boxed: it is moved often before hyper has it.
     request: Box<Request<OutgoingBody>>,
     route: Arc<Route>,
+    since: Instant,
 }
 
 impl Outbound {
+    /// When it was free to go.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// The request, and the route that says where to and how long.
     pub fn into_parts(self) -> (Box<Request<OutgoingBody>>, Arc<Route>) {
         (self.request, self.route)
@@ -130,6 +137,7 @@ pub fn preview(
 
 fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
     let put = put(&request)?;
+    let since = request.received();
     let (mut boxed, body, connection, route, prefix) = request.into_parts();
     let head = &mut *boxed;
     let target = rewrite(head, &route, prefix, &connection, &put)?;
@@ -143,7 +151,12 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
         head: boxed,
         prefix,
     };
-    Ok((Outbound { request, route }, origin))
+    let outbound = Outbound {
+        request,
+        route,
+        since,
+    };
+    Ok((outbound, origin))
 }
 
 /// Rewrites the fields, and returns the path and query that the upstream gets.

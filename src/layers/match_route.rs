@@ -47,7 +47,7 @@ pub struct Routed {
     route: Arc<Route>,
     /// Bytes of the raw path that the route's prefix matched.
     prefix: usize,
-    /// When its head was complete; of a replay, when that began.
+    /// When its head was complete; later, when it began again.
     received: Instant,
     /// The lease that the upstream refused and how it said so, where this is the replay.
     refused: Option<(u64, StatusCode)>,
@@ -79,7 +79,7 @@ impl Routed {
         !self.body.is_empty()
     }
 
-    /// When its head was complete; of a replay, when that began.
+    /// When its head was complete; of a replay, when that began; after a wait, when that was over.
     pub fn received(&self) -> Instant {
         self.received
     }
@@ -94,7 +94,7 @@ impl Routed {
         self.refused = Some((lease, status));
     }
 
-    /// Marks it as a replay that begins now.
+    /// Marks that it begins again now: after a wait, or as a replay.
     pub(super) fn restart(&mut self) {
         self.received = now();
     }
