@@ -13,8 +13,8 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
 use super::{
-    CacheSettings, Counters, Credential, CredentialError, CredentialErrorKind, CredentialView,
-    FetchError, FetchView, Lease, Rejection, Source, Subject,
+    Account, CacheSettings, Call, Counters, Credential, CredentialError, CredentialErrorKind,
+    CredentialView, FetchError, FetchView, Lease, Rejection, Source, Subject,
     flight::{Landing, Landings},
     lease::Generation,
     life::{Life, Refusal, Want},
@@ -58,6 +58,7 @@ pub(super) struct State {
     pub(super) refreshable: Option<Credential>,
     pub(super) last_error: Option<FetchError>,
     pub(super) last_fetch: Option<(Instant, FetchView)>,
+    pub(super) last_calls: Vec<Call>,
     pub(super) counters: Counters,
 }
 
@@ -113,6 +114,7 @@ impl Slot {
                 refreshable: None,
                 last_error: None,
                 last_fetch: None,
+                last_calls: Vec::new(),
                 counters: Counters::default(),
             }),
             landings: Landings::default(),
@@ -297,6 +299,16 @@ impl Slot {
             subjects.add_to(&mut view);
         }
         view
+    }
+
+    pub(super) fn account(&self) -> Account {
+        let links = self.source.links();
+        let state = self.state();
+        Account {
+            links: links.iter().map(|link| Arc::clone(link.name())).collect(),
+            calls: state.last_calls.clone(),
+            failure: state.last_error.clone(),
+        }
     }
 
     /// Whether there is nothing left in it that would be missed.

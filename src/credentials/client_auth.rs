@@ -35,6 +35,16 @@ pub struct Client {
 }
 
 impl ClientAuth {
+    /// The method's word in the file.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Basic(_) => "basic",
+            Self::BasicRaw(_) => "basic_raw",
+            Self::Body(_) => "body",
+            Self::None { .. } | Self::Nobody => "none",
+        }
+    }
+
     /// The value of `Authorization`, where the method uses it; else what it needs is put into `form`.
     ///
     /// None of the methods builds a value that a header can't carry: Base64 has no such byte.

@@ -18,7 +18,9 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::{FailureKind, FetchError, FingerprintBuilder, form::Form};
+use super::{
+    FailureKind, FetchError, FingerprintBuilder, calls, form::Form, tls_version::TlsVersion,
+};
 use crate::{
     clock::{self, Instant},
     secret::Secret,
@@ -32,6 +34,7 @@ pub struct Endpoint {
     shown: Arc<str>,
     calls: Arc<Semaphore>,
     timeout: Duration,
+    tls: Arc<TlsVersion>,
     /// Decides whom to trust, so it is part of a source's identity.
     ca: Option<Arc<[u8]>>,
 }
@@ -116,9 +119,11 @@ impl Endpoint {
     /// [`EndpointError`] names the setting.
     pub fn new(settings: &EndpointSettings) -> Result<Self, EndpointError> {
         let url = checked(settings)?;
-        let client = client(settings)?;
+        let tls = Arc::default();
+        let client = client(settings, &tls)?;
         Ok(Self {
             client,
+            tls,
             shown: shown(&url),
             url,
             calls: Arc::new(Semaphore::new(MOST_CALLS)),
@@ -170,14 +175,28 @@ impl Endpoint {
 
     /// Makes any call to this endpoint's origin: scheme and authority are the file's.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, FetchError> {
-        tokio::time::timeout(self.timeout, self.call(call))
+        let method = call.method.clone();
+        let (sent, wall) = (clock::now(), clock::unix_time());
+        self.tls.forget();
+        let result = tokio::time::timeout(self.timeout, self.call(call))
             .await
             .unwrap_or_else(|_| {
                 Err(FetchError::transient(
                     FailureKind::Timeout,
                     "no answer in time",
                 ))
-            })
+            });
+        let (took, answer) = (clock::now() - sent, result.as_ref().ok());
+        calls::note(calls::Call {
+            endpoint: Arc::clone(&self.shown),
+            method,
+            status: answer.map(|answer| answer.status),
+            took,
+            clock_ahead_ms: answer.and_then(|it| calls::ahead_ms(&it.headers, wall, took)),
+            tls: self.tls.get(),
+            asked: None,
+        });
+        result
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Answer, FetchError> {
@@ -223,9 +242,11 @@ impl fmt::Debug for Endpoint {
     clippy::disallowed_methods,
     reason = "this is the one place that makes HTTP clients"
 )]
-fn client(settings: &EndpointSettings) -> Result<Client, EndpointError> {
+fn client(settings: &EndpointSettings, version: &Arc<TlsVersion>) -> Result<Client, EndpointError> {
+    let mut tls = tls(settings.ca.as_deref())?;
+    tls.key_log = Arc::clone(version) as _;
     Client::builder()
-        .tls_backend_preconfigured(tls(settings.ca.as_deref())?)
+        .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .retry(retry::never())
         .no_proxy()

@@ -4,6 +4,7 @@
 //! `flight`) time and sharing, the caller HTTP. `life` decides and is pure; `refresher` does what it says.
 
 mod cache;
+mod calls;
 mod client_auth;
 mod endpoint;
 mod error;
@@ -22,12 +23,14 @@ mod registry;
 mod source;
 mod subject;
 mod subjects;
+mod tls_version;
 mod token_call;
 mod token_json;
 mod token_response;
 mod view;
 mod watched;
 
+pub use calls::{Asked, Call};
 pub use client_auth::{Client, ClientAuth};
 pub use endpoint::{Endpoint, EndpointError, EndpointSettings};
 pub use error::{CredentialError, CredentialErrorKind, FailureKind, FetchError, Refused, Retry};
@@ -40,7 +43,7 @@ pub use source::{BoxFuture, Credential, Fetch, PartName, Source};
 pub use subject::{Subject, SubjectError, SubjectToken, TokensFrom};
 pub use token_call::{Ask, Extras, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
-pub use view::{Counters, CredentialView, FetchView, SlotState, SubjectsView};
+pub use view::{Account, Counters, CredentialView, FetchView, SlotState, SubjectsView};
 pub use watched::Watched;
 
 #[cfg(test)]

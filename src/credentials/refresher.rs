@@ -10,6 +10,7 @@ use tokio::{runtime::Handle, sync::Notify};
 use super::{
     Credential, FailureKind, Fetch, FetchError, FetchView,
     cache::{Kin, Slot, State},
+    calls::Calls,
     flight::Landing,
     lease::{Generation, Issue},
     life::{Answer, Next, Purpose, Settled},
@@ -83,7 +84,8 @@ fn expire(slot: &Slot, state: &mut State, used: bool) {
 /// One token call and what comes of it.
 async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     let began = clock::now();
-    let result = call(slot, purpose).await;
+    let calls = Calls::default();
+    let result = call(slot, purpose, &calls).await;
     let ended = clock::now();
     let view = FetchView {
         ago: Duration::ZERO,
@@ -91,6 +93,7 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
         failure: result.as_ref().err().map(|e| e.kind),
     };
     let mut state = slot.state();
+    state.last_calls = calls.take();
     let landing = match result {
         Ok(credential) => arrived(slot, &mut state, credential, ended),
         Err(error) => {
@@ -114,7 +117,7 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
 }
 
 /// Calls the source in a task of its own: a panic there ends as an error, not as a flight that never lands.
-async fn call(slot: &Arc<Slot>, purpose: Purpose) -> Result<Credential, FetchError> {
+async fn call(slot: &Arc<Slot>, purpose: Purpose, calls: &Calls) -> Result<Credential, FetchError> {
     let source = Arc::clone(&slot.source);
     let previous = {
         let state = slot.state();
@@ -129,14 +132,14 @@ async fn call(slot: &Arc<Slot>, purpose: Purpose) -> Result<Credential, FetchErr
             "the subject token has expired",
         ));
     }
-    let task = tokio::spawn(async move {
+    let task = tokio::spawn(calls.of(async move {
         let ask = Fetch {
             subject: &subject,
             previous: previous.as_ref(),
             refused: purpose == Purpose::Refused,
         };
         source.fetch(ask).await
-    });
+    }));
     let abort = task.abort_handle();
     match tokio::time::timeout(LONGEST_CALL, task).await {
         Ok(Ok(result)) => result.map(|credential| within(ends, credential)),

@@ -9,8 +9,8 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    Credential, CredentialError, CredentialView, Fetch, FetchError, Fingerprint, Lease, Source,
-    Subject, TokensFrom,
+    Account, Credential, CredentialError, CredentialView, Fetch, FetchError, Fingerprint, Lease,
+    Source, Subject, TokensFrom,
     cache::{Kin, Slot},
     flight::Landing,
     refresher,
@@ -210,6 +210,11 @@ impl CredentialHandle {
             Landing::Arrived => Ok(()),
             Landing::Failed(error) => Err(self.0.error(&error)),
         }
+    }
+
+    /// The newest fetch in full.
+    pub fn account(&self) -> Account {
+        self.0.account()
     }
 
     /// What may be seen of it.

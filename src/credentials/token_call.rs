@@ -12,7 +12,7 @@ use http::{
 use zeroize::Zeroizing;
 
 use super::{
-    ClientAuth, Credential, Endpoint, FailureKind, FetchError, FingerprintBuilder,
+    ClientAuth, Credential, Endpoint, FailureKind, FetchError, FingerprintBuilder, calls,
     endpoint::Answer, form::Form, token_response,
 };
 use crate::{clock::Instant, secret::Secret};
@@ -213,6 +213,12 @@ impl TokenCall {
             headers.insert(AUTHORIZATION, value);
         }
         self.ask_for(ask.scope, &mut form);
+        let client_auth = match ask.bearer {
+            Some(_) => "bearer",
+            None => self.auth.as_str(),
+        };
+        let scope = self.extras.scope.as_deref().filter(|_| ask.scope);
+        calls::asking(client_auth, scope);
         self.endpoint.post(&self.extras.query, headers, &form).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::FailureKind;
+use super::{Call, FailureKind, FetchError};
 use crate::telemetry::metrics::Snapshot;
 
 /// One slot as operators see it.
@@ -104,6 +104,17 @@ impl FetchView {
     pub fn outcome(&self) -> &'static str {
         self.failure.map_or("ok", FailureKind::as_str)
     }
+}
+
+/// The newest fetch of a credential in full, for a person who asks what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The names of the credentials that it builds on.
+    pub links: Vec<Arc<str>>,
+    /// The calls that its source made itself, in the order in which they ended.
+    pub calls: Vec<Call>,
+    /// Why it brought nothing.
+    pub failure: Option<FetchError>,
 }
 
 /// What a slot has counted since it exists.
