@@ -163,14 +163,17 @@ fn compile_with(
     }
     let handles = credentials::handles(&file, sources, cx);
     let mut table = TableBuilder::new();
+    let mut placeholders = false;
     for draft in drafts {
         let (matcher, route) = draft.finish(&handles, &callers, &loaded.source, cx);
+        placeholders |= route.placeholders.is_some();
         table.add(matcher, Arc::new(route));
     }
     let snapshot = Snapshot {
         generation: cx.generation,
         callers,
         hosts,
+        placeholders,
         table: table
             .build()
             .expect("`check_table` has found no ambiguous routes"),

@@ -59,6 +59,7 @@ mod tests {
             generation: 1,
             callers: Default::default(),
             hosts: Default::default(),
+            placeholders: false,
             table: TableBuilder::new()
                 .build()
                 .expect("no routes are not ambiguous"),

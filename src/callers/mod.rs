@@ -5,8 +5,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 
 mod api_key;
+pub mod placeholder;
 
 pub use api_key::{ApiKey, KeyHash, KeyHashError};
+pub use placeholder::{PlaceholderRefused, Placeholders};
 
 /// The callers of the file.
 #[derive(Debug, Default)]

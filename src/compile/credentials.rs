@@ -43,16 +43,6 @@ impl Sources {
     pub(super) fn get(&self, name: &str) -> Option<&Built> {
         self.built.get(name)
     }
-
-    pub(super) fn entry(&self, name: &str) -> Option<(&str, &Built)> {
-        self.built
-            .get_key_value(name)
-            .map(|(name, built)| (name.as_str(), built))
-    }
-
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.built.keys().map(String::as_str)
-    }
 }
 
 /// The largest CA file, in bytes.

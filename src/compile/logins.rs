@@ -1,72 +1,160 @@
-//! Which token endpoints a credential could be abused at.
+//! Where a credential could be abused to obtain another token, and what a client that logs in there gets.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use http::HeaderValue;
 
 use super::{credentials::Sources, upstreams::Target};
 use crate::{
-    config::HttpUrl,
-    routes::{HostHeader, LoginPath, host::Authority},
+    config::{
+        Decoder, Diagnostic, HttpUrl, Sp,
+        raw::{RawFile, RawLogin},
+    },
+    injectors::TemplateError,
+    routes::{HostHeader, Login, LoginAnswer, LoginPath, host::Authority},
 };
 
-/// The token endpoints of every credential, of those that it builds on, and of those that build on it: at the
-/// last ones it is what a token is bought with.
-pub(super) struct Endpoints<'s> {
-    by_name: HashMap<&'s str, Vec<HttpUrl>>,
+/// The logins of every credential: its own, those of what it builds on, and of what builds on it. At the last ones
+/// it is what a token is bought with.
+pub(super) struct Logins {
+    by_name: HashMap<String, Own>,
+    related: HashMap<String, BTreeSet<String>>,
 }
 
-impl<'s> Endpoints<'s> {
-    pub(super) fn of(sources: &'s Sources) -> Self {
-        let mut by_name: HashMap<&str, Vec<HttpUrl>> = HashMap::new();
-        for name in sources.names() {
-            for below in chain(name, sources) {
-                by_name
-                    .entry(name)
-                    .or_default()
-                    .extend(own(&below, sources));
-                if below != name
-                    && let Some((below, _)) = sources.entry(&below)
-                {
-                    by_name.entry(below).or_default().extend(own(name, sources));
-                }
+/// What one credential brings.
+#[derive(Default)]
+struct Own {
+    /// The `emulate:` of the file or of a preset: at any server that gets the credential.
+    declared: Vec<Login>,
+    endpoints: Vec<(HttpUrl, Login)>,
+}
+
+impl Logins {
+    pub(super) fn compile(file: &RawFile, sources: &Sources, decoder: &mut Decoder) -> Self {
+        let oauth = Arc::new(LoginAnswer::oauth());
+        let mut logins = Self {
+            by_name: HashMap::new(),
+            related: HashMap::new(),
+        };
+        for (name, raw) in file.credentials.iter().flat_map(|all| all.iter()) {
+            let declared = raw.settings.emulate.iter().flat_map(|list| list.iter());
+            let own = Own {
+                declared: declared.filter_map(|raw| login(raw, decoder)).collect(),
+                endpoints: endpoints(name, sources, &oauth),
+            };
+            logins.by_name.insert(name.value.clone(), own);
+            for other in chain(name, sources) {
+                logins.relate(&other, name);
+                logins.relate(name, &other);
             }
         }
-        Self { by_name }
+        logins
     }
 
-    /// Those of `credential` that lie at the authority of `target`.
-    pub(super) fn at(&self, credential: &str, target: &Target) -> Vec<LoginPath> {
-        let endpoints = self.by_name.get(credential).into_iter().flatten();
-        endpoints
-            .filter(|endpoint| is_at(endpoint, target))
-            .map(|endpoint| LoginPath::whole(&endpoint.path))
+    /// Those that a request with `credential` to `target` could reach, its own first.
+    pub(super) fn at(&self, credential: &str, target: &Target) -> Vec<Login> {
+        let related = self.related.get(credential).into_iter().flatten();
+        let names = [credential].into_iter().chain(related.map(String::as_str));
+        names
+            .filter_map(|name| self.by_name.get(name))
+            .flat_map(|own| {
+                let endpoints = own.endpoints.iter();
+                let here = endpoints.filter(|(url, _)| is_at(url, target));
+                own.declared.iter().chain(here.map(|(_, login)| login))
+            })
+            .cloned()
             .collect()
+    }
+
+    fn relate(&mut self, one: &str, other: &str) {
+        let related = self.related.entry(one.to_owned()).or_default();
+        related.insert(other.to_owned());
     }
 }
 
 /// `name`, and every credential that it builds on.
-fn chain(name: &str, sources: &Sources) -> HashSet<String> {
+fn chain(name: &str, sources: &Sources) -> BTreeSet<String> {
     let mut open = vec![name.to_owned()];
-    let mut names = HashSet::new();
+    let mut names = BTreeSet::new();
     while let Some(name) = open.pop() {
         let links = sources.get(&name).map(|built| built.source.links());
-        open.extend(
-            links
-                .into_iter()
-                .flatten()
-                .map(|linked| linked.name().to_string()),
-        );
+        let links = links.into_iter().flatten();
+        open.extend(links.map(|linked| linked.name().to_string()));
         names.insert(name);
     }
     names
 }
 
-fn own(name: &str, sources: &Sources) -> Vec<HttpUrl> {
-    let endpoints = sources.get(name).map(|built| built.source.endpoints());
-    endpoints
-        .into_iter()
-        .flatten()
-        .filter_map(|url| HttpUrl::parse(url).ok())
+/// The token endpoints that a credential calls itself. That of a grant of OAuth is answered as such.
+fn endpoints(name: &str, sources: &Sources, oauth: &Arc<LoginAnswer>) -> Vec<(HttpUrl, Login)> {
+    let Some(built) = sources.get(name) else {
+        return Vec::new();
+    };
+    let answered = OAUTH.contains(&built.source.grant());
+    let urls = built.source.endpoints();
+    let urls = urls.into_iter().filter_map(|url| HttpUrl::parse(url).ok());
+    urls.enumerate()
+        .map(|(at, url)| {
+            let login = Login {
+                path: LoginPath::whole(&url.path),
+                // The first is the token endpoint, whatever else the grant needs.
+                answer: Some(Arc::clone(oauth)).filter(|_| answered && at == 0),
+            };
+            (url, login)
+        })
         .collect()
+}
+
+/// One login of the file; none where diagnostics say why not.
+fn login(raw: &Sp<RawLogin>, decoder: &mut Decoder) -> Option<Login> {
+    if !raw.failed.is_empty() {
+        return None;
+    }
+    let path = &raw.path;
+    let named = path
+        .split('/')
+        .any(|it| !it.is_empty() && !it.starts_with('{'));
+    if !path.starts_with('/') || path.contains(['?', '#', '\\']) || !named {
+        decoder.push(
+            Diagnostic::error(path.span, "this is no path of a login")
+                .hint("write how it ends, from a slash on, as in `/oauth2/token`"),
+        );
+        return None;
+    }
+    let answer = match &raw.body {
+        Some(body) => Some(Arc::new(answer(raw, body, decoder)?)),
+        None => None,
+    };
+    Some(Login {
+        path: LoginPath::ending(path),
+        answer,
+    })
+}
+
+fn answer(raw: &RawLogin, body: &Sp<String>, decoder: &mut Decoder) -> Option<LoginAnswer> {
+    let Ok(content_type) = HeaderValue::try_from(&raw.content_type.value) else {
+        return decoder.fail(raw.content_type.span, "this is no media type");
+    };
+    let echo = raw.echo.iter().flat_map(|list| list.iter());
+    let echo: Vec<&str> = echo.map(|name| name.value.as_str()).collect();
+    let (method, status) = (raw.method.value.clone(), raw.status.value);
+    match LoginAnswer::new(method, status, content_type, body, &echo) {
+        Ok(answer) => Some(answer),
+        Err(error) => {
+            let found = Diagnostic::error(body.span, "this template can't be used");
+            decoder.push(match error {
+                TemplateError::UnknownPart { name, known } => found.hint(format!(
+                    "`{name}` is none of `{}`; what the client sent has to stand in `echo`",
+                    known.join("`, `")
+                )),
+                error => found.hint(error.to_string()),
+            });
+            None
+        }
+    }
 }
 
 /// Whether a request to `target` may be answered by the server of `endpoint`: by the URL or by the Host that it gets.
@@ -95,3 +183,14 @@ fn canonical(url: &HttpUrl) -> Option<Authority<'static>> {
     let authority = Authority::parse(text.as_bytes()).ok()?;
     Some(authority.into_owned())
 }
+
+/// The grants whose token endpoint answers as RFC 6749 says.
+const OAUTH: [&str; 7] = [
+    "client_credentials",
+    "refresh_token",
+    "password",
+    "jwt_bearer",
+    "token_exchange",
+    "authorization_code",
+    "device_code",
+];

@@ -1,25 +1,29 @@
 //! Routes: each checked against the rest of the file, then made with the slots of the credentials.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     credentials::Sources,
     inject,
-    logins::Endpoints,
+    logins::Logins,
     matcher,
     upstreams::{self, Target, Targets},
 };
 use crate::{
+    callers::Placeholders,
     config::{
         self, Decoder, Diagnostic, Resolver, Sp, Span,
         raw::{RawDefaults, RawFile, RawRoute, UpstreamRef},
     },
     injectors::Injection,
-    routes::{LoginPath, OnFailure, host::HostPattern, pattern::Matcher, table::TableBuilder},
+    routes::{Login, OnFailure, host::HostPattern, pattern::Matcher, table::TableBuilder},
     upstream::Upstreams,
 };
 
+mod emulate;
 mod finish;
+
+use emulate::Emulations;
 
 /// How long a request waits for a credential.
 const WAIT: Duration = Duration::from_secs(10);
@@ -37,7 +41,8 @@ pub(super) struct Draft<'f> {
 struct DraftCredential<'f> {
     name: &'f str,
     injection: Injection,
-    logins: Vec<LoginPath>,
+    logins: Vec<Login>,
+    placeholders: Option<Arc<Placeholders>>,
     overwrite: bool,
     wait: Duration,
     on_failure: OnFailure,
@@ -53,6 +58,7 @@ pub(super) fn draft<'f>(
     known: &Upstreams,
 ) -> Vec<Draft<'f>> {
     let defaults = file.defaults.as_ref().map(|defaults| &defaults.value);
+    let logins = Logins::compile(file, sources, decoder);
     let mut checker = Checker {
         file,
         defaults,
@@ -61,7 +67,8 @@ pub(super) fn draft<'f>(
         decoder,
         resolver,
         known,
-        endpoints: Endpoints::of(sources),
+        logins,
+        emulations: Emulations::default(),
         own: HashMap::new(),
     };
     let mut drafts: Vec<Draft<'f>> = file
@@ -76,6 +83,7 @@ pub(super) fn draft<'f>(
         );
         checker.decoder.push(warning);
     }
+    emulate::warn_of_nothing(&drafts, checker.decoder);
     name_apart(&mut drafts, checker.decoder);
     drafts
 }
@@ -110,7 +118,8 @@ struct Checker<'c, 'f, 'e> {
     decoder: &'c mut Decoder,
     resolver: &'c mut Resolver<'e>,
     known: &'c Upstreams,
-    endpoints: Endpoints<'c>,
+    logins: Logins,
+    emulations: Emulations<'f>,
     /// Upstreams of routes themselves by place: routes that merge one mapping share it.
     own: HashMap<Span, Option<Target>>,
 }
@@ -209,9 +218,13 @@ impl<'f> Checker<'_, 'f, '_> {
                     .diagnostics
                     .error(inject.span, "`inject` without a `credential`");
             }
+            emulate::check_without_credential(raw, self.decoder);
             return Ok(None);
         };
         self.check_plaintext(raw, target);
+        let placeholders = self
+            .emulations
+            .placeholders(raw, name, self.decoder, self.resolver);
         let all = self.file.credentials.as_ref();
         let names: Vec<&str> = all.iter().flat_map(|all| all.names()).collect();
         if !names.contains(&name.value.as_str()) {
@@ -244,7 +257,8 @@ impl<'f> Checker<'_, 'f, '_> {
         Ok(Some(DraftCredential {
             name: &name.value,
             injection: injection.ok_or(())?,
-            logins: target.map_or_else(Vec::new, |target| self.endpoints.at(&name.value, target)),
+            logins: target.map_or_else(Vec::new, |target| self.logins.at(&name.value, target)),
+            placeholders: placeholders?,
             overwrite: overwrite
                 .unwrap_or(!inject.is_some_and(|inject| inject::keeps_callers_own(inject))),
             wait: wait.map_or(WAIT, |wait| wait.value),

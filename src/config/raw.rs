@@ -14,12 +14,14 @@ use crate::{config_struct, config_words};
 
 mod caller;
 mod credential;
+mod emulate;
 mod route;
 mod upstream;
 
 pub use self::{
     caller::{ApiKey, RawCaller},
     credential::{CredentialSettings, Inject, RawCredential},
+    emulate::{EmulateSetting, RawEmulate, RawLogin},
     route::{
         Cookies, Forwarded, Match, OnFailure, RawRefused, RawRoute, RawTimeouts, RefusedSetting,
         RefusedThen, StripList, TextMatch, Upgrade,

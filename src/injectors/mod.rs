@@ -13,7 +13,7 @@ mod template;
 
 pub use guard::{Guarded, fold_eq};
 pub use injector::{Injector, InjectorError, Place};
-pub use template::TemplateError;
+pub use template::{Template, TemplateError};
 
 /// All that one credential puts on a request.
 #[derive(Debug)]

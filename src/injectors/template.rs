@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::secret::Secret;
 
 /// A compiled template over the parts of a credential.
-pub(super) struct Template {
+pub struct Template {
     environment: Environment<'static>,
     source: Box<str>,
     /// The parts that it names.
@@ -42,7 +42,10 @@ pub(super) enum Stopped {
 
 impl Template {
     /// Compiles `source`; `known` are the parts that the credential will have, where that is known.
-    pub(super) fn new(source: &str, known: Option<&[&str]>) -> Result<Self, TemplateError> {
+    ///
+    /// # Errors
+    /// [`TemplateError`] where it does not parse or names an unknown part.
+    pub fn new(source: &str, known: Option<&[&str]>) -> Result<Self, TemplateError> {
         // No filters, tests or functions: a value is put together, not computed.
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -77,6 +80,23 @@ impl Template {
     /// As it is written in the file.
     pub(super) fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Fills in the parts, all of which are known to be there.
+    ///
+    /// # Errors
+    /// [`TemplateError`] where it fails on them.
+    pub fn fill<'a>(
+        &self,
+        part: &impl Fn(&str) -> Option<&'a Secret>,
+    ) -> Result<Zeroizing<String>, TemplateError> {
+        self.render(part).map_err(|stopped| match stopped {
+            Stopped::MissingPart(name) => TemplateError::UnknownPart {
+                name,
+                known: Vec::new(),
+            },
+            Stopped::Failed(error) => error,
+        })
     }
 
     /// Fills in the parts.

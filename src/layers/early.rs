@@ -1,4 +1,4 @@
-//! The future of a layer that either refuses at once or hands the request on.
+//! The future of a layer that hands the request on, refuses it at once, or answers it itself.
 
 use std::{
     future::Future,
@@ -13,10 +13,11 @@ use super::{Error, Outcome};
 pin_project! {
     /// Resolves as `inner` does, or with a refusal.
     #[project = EarlyProjection]
-    #[derive(Debug)]
     pub enum Early<F> {
         /// The request was handed on.
         Inner { #[pin] inner: F },
+        /// It is answered by the layer itself.
+        Own { answer: Pin<Box<dyn Future<Output = Outcome> + Send>> },
         /// It was refused. `None` once that was told.
         Refused { error: Option<Error> },
     }
@@ -37,6 +38,7 @@ impl<F: Future<Output = Outcome>> Future for Early<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         match self.project() {
             EarlyProjection::Inner { inner } => inner.poll(cx),
+            EarlyProjection::Own { answer } => answer.as_mut().poll(cx),
             EarlyProjection::Refused { error } => {
                 Poll::Ready(Err(error.take().unwrap_or(Error::Internal).into()))
             }

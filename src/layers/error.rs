@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::Facts;
 use crate::{
+    callers::PlaceholderRefused,
     credentials::{CredentialError, CredentialErrorKind},
     upstream::SendError,
 };
@@ -45,6 +46,12 @@ pub enum Error {
         "this is a token endpoint of the vendor, which clients may not use with the proxy's credential"
     )]
     TokenEndpointDenied,
+    /// A placeholder that is not good for this request.
+    #[error("{0}")]
+    Placeholder(PlaceholderRefused),
+    /// A placeholder where none is taken.
+    #[error("{0}")]
+    PlaceholderMisplaced(&'static str),
     /// No route matches.
     #[error("no route matches this request")]
     RouteNotFound,
@@ -123,6 +130,8 @@ impl Error {
             Self::LoopDetected => row("loop_detected", S::LOOP_DETECTED, "Loop detected", "proxy_loop_detected", None),
             Self::CallerUnknown => row("caller_unknown", S::UNAUTHORIZED, "Unknown caller", "http_request_denied", None),
             Self::CallerDenied => row("caller_denied", S::FORBIDDEN, "Caller not allowed", "http_request_denied", None),
+            Self::Placeholder(why) if why.asks_for_login() => row("caller_unknown", S::UNAUTHORIZED, "Unknown caller", "http_request_denied", None),
+            Self::Placeholder(_) | Self::PlaceholderMisplaced(_) => row("caller_denied", S::FORBIDDEN, "Caller not allowed", "http_request_denied", None),
             Self::TokenEndpointDenied => row("token_endpoint_denied", S::FORBIDDEN, "Token endpoint not for clients", "http_request_denied", None),
             Self::RouteNotFound => row("route_not_found", S::NOT_FOUND, "No route", "destination_not_found", None),
             Self::Credential(error) => credential(error.kind),

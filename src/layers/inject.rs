@@ -96,7 +96,6 @@ where
 
 pin_project! {
     /// The future of [`Inject`].
-    #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
         inner: Early<F>,

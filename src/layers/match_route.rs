@@ -14,6 +14,7 @@ use tower::Service;
 use super::{
     Authenticated, Connection, Error, Facts, Failure, Head, InFlight, Outcome, Reply, check_login,
     early::Early,
+    login::{answer, take_placeholders},
 };
 use crate::{
     body::RequestBody,
@@ -155,25 +156,37 @@ where
         };
         let received = request.received();
         let in_flight = InFlight::new(route.metrics.clone(), received);
+        let searched = request.snapshot().placeholders;
         let permitted = route.allow.permits(request.caller());
-        let (head, body, connection, caller) = request.into_parts();
-        let handed_on = if permitted {
-            check_login(&route, &head, prefix).map(|()| {
-                self.inner.call(Routed {
-                    head,
-                    body,
-                    connection,
-                    route: Arc::clone(&route),
-                    prefix,
-                    received,
-                    refused: None,
-                })
-            })
-        } else {
-            Err(Error::CallerDenied)
+        let (mut head, body, connection, caller) = request.into_parts();
+        let mut login = || {
+            if !permitted {
+                return Err(Error::CallerDenied);
+            }
+            // Before placeholders: a client that logs in again shows the one that has expired.
+            let login = check_login(&route, &head, prefix)?;
+            if searched && login.is_none() {
+                take_placeholders(&route, &caller, &mut head)?;
+            }
+            Ok(login)
+        };
+        let inner = match login() {
+            Ok(None) => Early::of(Ok(self.inner.call(Routed {
+                head,
+                body,
+                connection,
+                route: Arc::clone(&route),
+                prefix,
+                received,
+                refused: None,
+            }))),
+            Ok(Some(login)) => Early::Own {
+                answer: Box::pin(answer(Arc::clone(&route), caller.clone(), login, body)),
+            },
+            Err(error) => Early::of(Err(error)),
         };
         ResponseFuture {
-            inner: Early::of(handed_on),
+            inner,
             route: Some(route),
             caller: Some(caller),
             in_flight: Some(in_flight),
@@ -201,7 +214,6 @@ fn find(request: &Authenticated) -> Result<(Arc<Route>, usize), Error> {
 
 pin_project! {
     /// The future of [`MatchRoute`].
-    #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
         inner: Early<F>,

@@ -123,6 +123,13 @@ fn respond(failure: Box<Failure>) -> Box<Reply> {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
+    if matches!(&error, Error::Placeholder(why) if why.asks_for_login()) {
+        // RFC 6750, 3.1: what makes clients ask for another token.
+        headers.insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer error=\"invalid_token\""),
+        );
+    }
     if matches!(error, Error::RequestInvalid(_) | Error::MethodRefused) {
         // Who misreads a head misreads where it ends, and what follows a CONNECT may be meant for its
         // tunnel: nothing behind it is a request.

@@ -3,7 +3,14 @@
 //! The vendor may read a path in many ways, so one is compared in all of them, and more generously than any
 //! server would: refused too often, a client gets an error; refused too seldom, it gets a token.
 
-use super::path::{self, PathRefused};
+use std::sync::Arc;
+
+use http::Method;
+
+use super::{
+    login_answer::LoginAnswer,
+    path::{self, PathRefused},
+};
 use crate::percent;
 
 /// The logins that a route's requests could reach.
@@ -11,7 +18,23 @@ use crate::percent;
 pub struct Logins {
     /// The route's base path, decoded.
     base: Box<[u8]>,
-    logins: Box<[LoginPath]>,
+    logins: Box<[Login]>,
+}
+
+/// One login: where it is, and what a route with `emulate` answers there.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Where it is.
+    pub path: LoginPath,
+    /// What is answered; `None` where it is refused everywhere.
+    pub answer: Option<Arc<LoginAnswer>>,
+}
+
+/// A request for a login.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What to answer to its method, where anything is.
+    pub answer: Option<Arc<LoginAnswer>>,
 }
 
 /// A path at which a vendor hands out tokens, decoded and in lower case.
@@ -107,11 +130,15 @@ impl Segment {
 
 impl Logins {
     /// Those of `logins` that may lie below `base`; `None` for none, so that a request is not even looked at.
-    pub fn below(base: &str, logins: impl IntoIterator<Item = LoginPath>) -> Option<Box<Self>> {
+    pub fn below(base: &str, logins: impl IntoIterator<Item = Login>) -> Option<Box<Self>> {
         let base = decoded(base);
-        let mut kept: Vec<LoginPath> = Vec::new();
+        let mut kept: Vec<Login> = Vec::new();
         for login in logins {
-            if login.may_lie_below(&base) && !kept.contains(&login) {
+            let known = |other: &Login| {
+                other.path == login.path
+                    && (login.answer.is_none() || other.method() == login.method())
+            };
+            if login.path.may_lie_below(&base) && !kept.iter().any(known) {
                 kept.push(login);
             }
         }
@@ -127,17 +154,40 @@ impl Logins {
     ///
     /// # Errors
     /// [`PathRefused`] for a path with more readings than can be looked at.
-    pub fn find(&self, rest: &str) -> Result<Option<&LoginPath>, PathRefused> {
+    pub fn find(&self, rest: &str, method: &Method) -> Result<Option<Asked>, PathRefused> {
         let rest = rest.as_bytes();
-        let find = |form: &[u8]| self.logins.iter().find(|login| login.is(&self.base, form));
-        let mut found = find(rest);
+        let mut found = self.asked(rest, method);
         if found.is_none() && may_be_read_otherwise(rest) {
             path::each_form(rest, |form| {
-                found = found.or_else(|| find(form));
+                found = found.take().or_else(|| self.asked(form, method));
                 Ok(())
             })?;
         }
         Ok(found)
+    }
+
+    /// Whether any of them can be answered.
+    pub fn has_answers(&self) -> bool {
+        self.logins.iter().any(|login| login.answer.is_some())
+    }
+
+    fn asked(&self, form: &[u8], method: &Method) -> Option<Asked> {
+        let mut logins = self
+            .logins
+            .iter()
+            .filter(|login| login.path.is(&self.base, form))
+            .peekable();
+        logins.peek()?;
+        let answer = logins.find(|login| login.method() == Some(method));
+        Some(Asked {
+            answer: answer.and_then(|login| login.answer.clone()),
+        })
+    }
+}
+
+impl Login {
+    fn method(&self) -> Option<&Method> {
+        self.answer.as_ref().map(|answer| answer.method())
     }
 }
 

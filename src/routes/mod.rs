@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 use http::{HeaderValue, StatusCode};
 
 use crate::{
-    callers::{Caller, Callers},
+    callers::{Caller, Callers, Placeholders},
     credentials::CredentialHandle,
     injectors::Injection,
     telemetry::metrics::RouteMetrics,
@@ -15,6 +15,7 @@ use crate::{
 mod guard;
 mod hash;
 pub mod host;
+mod login_answer;
 mod logins;
 pub mod path;
 pub mod pattern;
@@ -24,7 +25,8 @@ pub mod trace;
 
 pub use crate::upstream::Timeouts;
 pub use guard::{Guard, Strip};
-pub use logins::{LoginPath, Logins};
+pub use login_answer::LoginAnswer;
+pub use logins::{Login, LoginPath, Logins};
 use table::Table;
 
 #[cfg(test)]
@@ -39,6 +41,8 @@ pub struct Snapshot {
     pub callers: Callers,
     /// Which Host names are answered.
     pub hosts: Hosts,
+    /// Whether any route hands out placeholders, so that requests are searched for them.
+    pub placeholders: bool,
     /// Every route, by what it matches; in the order of the file.
     pub table: Table<Arc<Route>>,
 }
@@ -62,6 +66,8 @@ pub struct Route {
     pub credential: Option<RouteCredential>,
     /// Where its requests must not get with that credential; `None` where nothing of the kind lies below it.
     pub logins: Option<Box<Logins>>,
+    /// Set where those are answered instead, and what they hand out is taken for the credential.
+    pub placeholders: Option<Arc<Placeholders>>,
     /// What the client may not send.
     pub guard: Guard,
     /// What happens to cookies.

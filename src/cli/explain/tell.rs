@@ -58,7 +58,14 @@ pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Res
     if let Allow::Only(names) = &route.allow {
         line(text, "allows", listed(names));
     }
-    layers::check_login(&route, &head, prefix)?;
+    if layers::check_login(&route, &head, prefix)?.is_some() {
+        line(
+            text,
+            "login",
+            "answered here with a placeholder; nothing is sent on",
+        );
+        return Ok(());
+    }
     credential(text, &route);
     sent(text, &route, prefix, head)
 }

@@ -24,6 +24,13 @@ use crate::{
 const REPLAY_BUFFER: u64 = 64 * 1024;
 
 impl Draft<'_> {
+    /// Where below the upstream its requests go, and whether that replaces what was matched.
+    pub(super) fn base_path(&self) -> (Box<str>, bool) {
+        let strip_prefix = given(&self.raw.strip_prefix, self.defaults, |d| &d.strip_prefix);
+        let strip_prefix = strip_prefix.is_none_or(|strip| strip.value);
+        upstreams::base_path(&self.target.url, &self.matcher.path, strip_prefix)
+    }
+
     /// The route itself.
     pub(in super::super) fn finish(
         self,
@@ -34,13 +41,11 @@ impl Draft<'_> {
     ) -> (Matcher, Route) {
         let written = &self.raw.value;
         let defaults = self.defaults;
-        let strip_prefix = given(&written.strip_prefix, defaults, |d| &d.strip_prefix);
-        let strip_prefix = strip_prefix.is_none_or(|strip| strip.value);
-        let (base_path, strip_prefix) =
-            upstreams::base_path(&self.target.url, &self.matcher.path, strip_prefix);
-        let mut logins = None;
+        let (base_path, strip_prefix) = self.base_path();
+        let (mut logins, mut placeholders) = (None, None);
         let credential = self.credential.map(|credential| {
             logins = Logins::below(&base_path, credential.logins);
+            placeholders = credential.placeholders;
             RouteCredential {
                 handle: handles
                     .get(credential.name)
@@ -81,6 +86,7 @@ impl Draft<'_> {
             host_header: self.target.host_header,
             credential,
             logins,
+            placeholders,
             guard,
             cookies,
             allow: allow.map_or(Allow::All, |allow| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::OnFailure;
+use super::{OnFailure, RawLogin};
 use crate::{
     config::{
         Node, Span,
@@ -38,6 +38,8 @@ config_struct! {
         /// The least time to the next attempt after the token endpoint refused us, instead of 30 s doubling to
         /// 15 minutes: for servers that lock an account after wrong secrets.
         optional probe_after: Duration,
+        /// Paths at which the vendor hands out tokens, besides the credential's own token endpoints.
+        optional emulate: OneOrList<RawLogin>,
         /// The same key of the kind, written beside it.
         optional default_expires_in: Duration,
         /// The same key of the kind, written beside it.

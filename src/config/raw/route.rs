@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::{Inject, UpstreamRef};
+use super::{EmulateSetting, Inject, UpstreamRef};
 use crate::{
     config::{
         decode::{Decode, Decoder},
@@ -17,7 +17,7 @@ use crate::{
 
 config_struct! {
     /// Which requests go where, with what.
-    pub struct RawRoute = "a route", unavailable = ["subject", "emulate"] {
+    pub struct RawRoute = "a route", unavailable = ["subject"] {
         /// Its name in logs, metrics and answers; by default what it matches.
         optional name: String,
         /// Which requests it is for.
@@ -40,6 +40,9 @@ config_struct! {
         optional allow: OneOrList<String>,
         /// What counts as a refused credential, and what then.
         optional refused: RefusedSetting,
+        /// Whether the vendor's logins are answered here, with a placeholder for the credential: `true`, or how. By default
+        /// they are refused.
+        optional emulate: EmulateSetting,
         /// What happens to a request for which no credential is to be had.
         optional on_failure: OnFailure,
         /// How long a request waits for a credential.

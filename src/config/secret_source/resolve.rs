@@ -92,6 +92,11 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Whether secrets are read at all.
+    pub fn reads(&self) -> bool {
+        !self.stands_in
+    }
+
     /// Reads no secret: a fixed text stands for each, so that a file can be explained where its secrets are not.
     pub fn without_secrets(self) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! No token by the back door: a client gets no token of the vendor's, whatever it asks for.
+//! No spelling, method or Host reaches a token endpoint with our credential.
 
 use crate::support::{TestProxy, TokenEndpoint, Upstream};
 
