@@ -13,14 +13,18 @@ from .programs import ROOT, Program, free_port
 
 BINARY = Path(os.environ.get("BEARERD_BIN", ROOT / "target" / "debug" / "bearerd")).resolve()
 SECRET_NAME = "INTEROP_SECRET"
+CLIENT = {"client_id": f'"{CLIENT_ID}"', "client_secret": f"{{ env: {SECRET_NAME} }}", "scope": "catalog"}
 
 
 def client_credentials(token_url, **more):
     """A client_credentials entry as YAML, for the client that needs RFC 6749's form-encoding."""
-    keys = {"token_url": token_url, "client_id": f'"{CLIENT_ID}"', "client_secret": f"{{ env: {SECRET_NAME} }}"}
-    keys |= {"scope": "catalog", **more}
-    lines = "".join(f"      {key}: {value}\n" for key, value in keys.items())
-    return f"    client_credentials:\n{lines}"
+    return grant("client_credentials", token_url=token_url, **{**CLIENT, **more})
+
+
+def grant(kind, **keys):
+    """An entry of any kind as YAML; a key that is None is left out."""
+    lines = "".join(f"      {key}: {value}\n" for key, value in keys.items() if value is not None)
+    return f"    {kind}:\n{lines}"
 
 
 def routes_yaml(listen, health, credential, routes):
