@@ -8,8 +8,8 @@ use tower::{Service, ServiceBuilder};
 
 use crate::{
     layers::{
-        AccessLog, Admit, AttachCredential, Authenticate, Inbound, Inject, LoggedBody, MatchRoute,
-        RecordMetrics, Respond, RetryRejected, forward,
+        AccessLog, Admit, AttachCredential, Authenticate, Inbound, Inject, MatchRoute,
+        RecordMetrics, ReplyBody, Respond, RetryRejected, forward,
     },
     routes::Snapshot,
     telemetry::metrics::Metrics,
@@ -21,9 +21,8 @@ pub fn stack(
     snapshot: Arc<ArcSwap<Snapshot>>,
     metrics: Metrics,
     pools: Pools,
-) -> impl Service<Inbound, Response = Response<LoggedBody>, Error = Infallible, Future: Send>
-+ Clone
-+ Send {
+) -> impl Service<Inbound, Response = Response<ReplyBody>, Error = Infallible, Future: Send> + Clone + Send
+{
     ServiceBuilder::new()
         // Outermost, so that it sees our own errors too.
         .layer_fn(AccessLog::new)

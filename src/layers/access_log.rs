@@ -10,18 +10,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use http::{Response, header};
-use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::{Facts, Inbound, MeteredBody, Reply, record_metrics::Metered};
+use super::{Facts, Inbound, Reply, ReplyBody, record_metrics::Metered};
 use crate::{
     callers::Caller,
     clock::Instant,
     telemetry::access::{self, AccessRecord, Outcome},
-    upstream::ResponseBodyError,
 };
 
 /// Does nothing where nobody reads the access log.
@@ -41,7 +38,7 @@ impl<S> Service<Inbound> for AccessLog<S>
 where
     S: Service<Inbound, Response = Metered>,
 {
-    type Response = Response<LoggedBody>;
+    type Response = Response<ReplyBody>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
@@ -72,23 +69,26 @@ impl<F, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Metered, E>>,
 {
-    type Output = Result<Response<LoggedBody>, E>;
+    type Output = Result<Response<ReplyBody>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Reply { response, facts } = ready!(this.inner.poll(cx))?;
-        let mut line = this.line.take();
-        if let Some(line) = &mut line {
+        let Reply {
+            mut response,
+            facts,
+        } = *ready!(this.inner.poll(cx))?.into_reply();
+        if let Some(mut line) = this.line.take() {
             line.record.status = Some(response.status());
             line.learn(facts);
+            response.body_mut().log(line);
         }
-        Poll::Ready(Ok(response.map(|body| LoggedBody::new(body, line))))
+        Poll::Ready(Ok(response))
     }
 }
 
 /// A line in the making; written when it is dropped, whatever became of the request.
 #[derive(Debug)]
-struct Line {
+pub(super) struct Line {
     record: Box<AccessRecord>,
     since: Instant,
     received: Option<Arc<AtomicU64>>,
@@ -110,6 +110,16 @@ impl Line {
             since: inbound.received,
             received,
         }
+    }
+
+    /// So much of the answer was sent.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.record.bytes_out += bytes as u64;
+    }
+
+    /// All of the answer was sent.
+    pub(super) fn complete(mut self) {
+        self.record.outcome = Outcome::Complete;
     }
 
     fn learn(&mut self, facts: Facts) {
@@ -139,64 +149,5 @@ impl Drop for Line {
             self.record.bytes_in = received.load(Ordering::Relaxed);
         }
         access::emit(&self.record);
-    }
-}
-
-/// Lets the line know how much was sent, and whether all of it was.
-#[derive(Debug)]
-pub struct LoggedBody {
-    body: MeteredBody,
-    line: Option<Line>,
-}
-
-impl LoggedBody {
-    fn new(body: MeteredBody, line: Option<Line>) -> Self {
-        let mut body = Self { body, line };
-        body.look();
-        body
-    }
-
-    fn look(&mut self) {
-        if self.body.is_end_stream() {
-            self.complete();
-        }
-    }
-
-    fn complete(&mut self) {
-        if let Some(mut line) = self.line.take() {
-            line.record.outcome = Outcome::Complete;
-        }
-    }
-}
-
-impl Body for LoggedBody {
-    type Data = Bytes;
-    type Error = ResponseBodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let (Some(line), Some(data)) = (&mut this.line, frame.data_ref()) {
-                    line.record.bytes_out += data.len() as u64;
-                }
-                this.look();
-            }
-            Some(Err(_)) => this.line = None,
-            None => this.complete(),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -35,7 +35,7 @@ fn answer(received: Result<Response<ResponseBody>, SendError>, since: Instant) -
         ..Facts::default()
     };
     Ok(Box::new(Reply {
-        response: response.map(ReplyBody::Upstream),
+        response: response.map(ReplyBody::upstream),
         facts,
     }))
 }

@@ -19,7 +19,7 @@ mod respond;
 mod response_head;
 mod retry_rejected;
 
-pub use access_log::{AccessLog, LoggedBody};
+pub use access_log::AccessLog;
 pub use admit::{Admit, Admitted, Head, LastHost, check_host};
 pub use attach_credential::{AttachCredential, Credentialed};
 pub use authenticate::{Authenticate, Authenticated};
@@ -30,7 +30,7 @@ pub use inbound::{Connection, Inbound};
 pub use inject::{Inject, Outbound, preview};
 pub use login::check_login;
 pub use match_route::{MatchRoute, Routed};
-pub use record_metrics::{InFlight, Metered, MeteredBody, RecordMetrics};
+pub use record_metrics::{InFlight, Metered, RecordMetrics};
 pub use reply::{Facts, Outcome, Refusal, Reply, ReplyBody};
 pub use respond::{Respond, written};
 pub use retry_rejected::RetryRejected;

@@ -6,17 +6,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http::StatusCode;
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::{Inbound, Reply, ReplyBody};
+use super::{Inbound, Reply};
 use crate::{
     clock::Instant,
     telemetry::metrics::{Metrics, RouteMetrics},
-    upstream::ResponseBodyError,
 };
 
 /// Counts every request once, when its answer's body has ended or its client has left.
@@ -51,7 +48,8 @@ impl InFlight {
         }
     }
 
-    fn answered(mut self, status: StatusCode) {
+    /// Its answer is complete.
+    pub(super) fn answered(mut self, status: StatusCode) {
         self.answered = Some(status);
     }
 }
@@ -67,7 +65,15 @@ impl Drop for InFlight {
 }
 
 /// A reply whose body is counted.
-pub type Metered = Reply<MeteredBody>;
+#[derive(Debug)]
+pub struct Metered(Box<Reply>);
+
+impl Metered {
+    /// The reply.
+    pub fn into_reply(self) -> Box<Reply> {
+        self.0
+    }
+}
 
 impl<S> Service<Inbound> for RecordMetrics<S>
 where
@@ -110,10 +116,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Reply {
-            response,
-            mut facts,
-        } = *ready!(this.inner.poll(cx))?;
+        let mut reply = ready!(this.inner.poll(cx))?;
+        let facts = &mut reply.facts;
         let in_flight = facts
             .in_flight
             .take()
@@ -127,68 +131,8 @@ where
         if facts.attempts > 1 {
             this.metrics.process().replays.inc();
         }
-        let status = response.status();
-        let response: Response<_> = response.map(|body| MeteredBody::new(body, in_flight, status));
-        Poll::Ready(Ok(Reply { response, facts }))
-    }
-}
-
-/// Tells the metrics when it has ended.
-#[derive(Debug)]
-pub struct MeteredBody {
-    body: ReplyBody,
-    in_flight: Option<InFlight>,
-    status: StatusCode,
-}
-
-impl MeteredBody {
-    fn new(body: ReplyBody, in_flight: InFlight, status: StatusCode) -> Self {
-        let mut body = Self {
-            body,
-            in_flight: Some(in_flight),
-            status,
-        };
-        body.look();
-        body
-    }
-
-    /// hyper does not ask a body that says it has ended.
-    fn look(&mut self) {
-        if self.body.is_end_stream()
-            && let Some(in_flight) = self.in_flight.take()
-        {
-            in_flight.answered(self.status);
-        }
-    }
-}
-
-impl Body for MeteredBody {
-    type Data = Bytes;
-    type Error = ResponseBodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        match &frame {
-            Some(Ok(_)) => this.look(),
-            None => {
-                if let Some(in_flight) = this.in_flight.take() {
-                    in_flight.answered(this.status);
-                }
-            }
-            Some(Err(_)) => this.in_flight = None,
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let status = reply.response.status();
+        reply.response.body_mut().count(in_flight, status);
+        Poll::Ready(Ok(Metered(reply)))
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Failure, InFlight};
+use super::{Failure, InFlight, access_log::Line};
 use crate::{
     body::trailers,
     callers::Caller,
@@ -22,9 +22,9 @@ use crate::{
 
 /// A response on its way to the client.
 #[derive(Debug)]
-pub struct Reply<B = ReplyBody> {
+pub struct Reply {
     /// What the client gets.
-    pub response: Response<B>,
+    pub response: Response<ReplyBody>,
     /// What the log and the metrics get.
     pub facts: Facts,
 }
@@ -80,19 +80,77 @@ impl Facts {
     }
 }
 
-/// A response's body: the upstream's, streamed, or a short one of ours.
+/// A response's body, and who wants to know of its end.
+///
+/// One body and not one around the other: each would move the whole response once more.
 #[derive(Debug)]
-pub enum ReplyBody {
-    /// The upstream's.
+pub struct ReplyBody {
+    content: Content,
+    in_flight: Option<(InFlight, StatusCode)>,
+    line: Option<Line>,
+}
+
+/// The upstream's body, streamed, or a short one of ours.
+#[derive(Debug)]
+enum Content {
     Upstream(ResponseBody),
-    /// Ours.
     Own(Option<Bytes>),
 }
 
 impl ReplyBody {
+    /// The upstream's.
+    pub fn upstream(body: ResponseBody) -> Self {
+        Self::of(Content::Upstream(body))
+    }
+
     /// A body of ours; empty for none.
     pub fn own(bytes: impl Into<Bytes>) -> Self {
-        Self::Own(Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
+        let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
+        Self::of(Content::Own(bytes))
+    }
+
+    fn of(content: Content) -> Self {
+        Self {
+            content,
+            in_flight: None,
+            line: None,
+        }
+    }
+
+    /// Where it is one of ours: all of it.
+    pub fn into_own(self) -> Option<Bytes> {
+        match self.content {
+            Content::Own(bytes) => bytes,
+            Content::Upstream(_) => None,
+        }
+    }
+
+    /// Ends `in_flight` when it ends.
+    pub(super) fn count(&mut self, in_flight: InFlight, status: StatusCode) {
+        self.in_flight = Some((in_flight, status));
+        self.look();
+    }
+
+    /// Ends `line` when it ends.
+    pub(super) fn log(&mut self, line: Line) {
+        self.line = Some(line);
+        self.look();
+    }
+
+    /// hyper does not ask a body that says it has ended.
+    fn look(&mut self) {
+        if self.is_end_stream() {
+            self.complete();
+        }
+    }
+
+    fn complete(&mut self) {
+        if let Some((in_flight, status)) = self.in_flight.take() {
+            in_flight.answered(status);
+        }
+        if let Some(line) = self.line.take() {
+            line.complete();
+        }
     }
 }
 
@@ -104,23 +162,38 @@ impl Body for ReplyBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        match self.get_mut() {
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx).map_ok(trailers::clean),
-            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        let this = self.get_mut();
+        let frame = match &mut this.content {
+            Content::Upstream(body) => ready!(Pin::new(body).poll_frame(cx)),
+            Content::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                if let (Some(line), Some(data)) = (&mut this.line, frame.data_ref()) {
+                    line.sent(data.len());
+                }
+                this.look();
+            }
+            Some(Err(_)) => {
+                this.in_flight = None;
+                this.line = None;
+            }
+            None => this.complete(),
         }
+        Poll::Ready(frame.map(|frame| frame.map(trailers::clean)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Upstream(body) => body.is_end_stream(),
-            Self::Own(bytes) => bytes.is_none(),
+        match &self.content {
+            Content::Upstream(body) => body.is_end_stream(),
+            Content::Own(bytes) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Upstream(body) => body.size_hint(),
-            Self::Own(bytes) => {
+        match &self.content {
+            Content::Upstream(body) => body.size_hint(),
+            Content::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
         }

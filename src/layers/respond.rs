@@ -9,7 +9,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use serde::Serialize;
@@ -160,10 +159,7 @@ fn tell_cause(code: &str, facts: &Facts, cause: &SendError) {
 /// The response to `error` as it goes over an HTTP/1.1 connection, for what fails before hyper has a request.
 pub fn written(error: Error) -> Vec<u8> {
     let (parts, body) = respond(error.into()).response.into_parts();
-    let body = match body {
-        ReplyBody::Own(body) => body.unwrap_or_default(),
-        ReplyBody::Upstream(_) => Bytes::new(),
-    };
+    let body = body.into_own().unwrap_or_default();
     let length = body.len();
     let status = parts.status;
     let mut text =

@@ -25,7 +25,7 @@ use super::io::{ClientIo, ClientTimeouts, Phase};
 use crate::{
     body::RequestBody,
     clock::{Verdict, Watch, now},
-    layers::{Connection, Error, Inbound, LoggedBody, written},
+    layers::{Connection, Error, Inbound, ReplyBody, written},
     telemetry::metrics::Metrics,
     upstream::ResponseBodyError,
 };
@@ -56,7 +56,7 @@ pub(super) async fn serve<S>(
     connection: Connection,
     watch: Watch,
 ) where
-    S: Service<Inbound, Response = Response<LoggedBody>, Error = Infallible, Future: Send>,
+    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible, Future: Send>,
 {
     let _ = tcp.set_nodelay(true);
     let phase = Phase::new(watch, serving.timeouts);
@@ -104,7 +104,7 @@ type Hyper<S> = http1::Connection<TokioIo<ClientIo>, Handler<S>>;
 /// Drives hyper until the connection ends, its watch ends it, or the worker drains.
 struct Driven<S>
 where
-    S: Service<Inbound, Response = Response<LoggedBody>, Error = Infallible>,
+    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible>,
 {
     hyper: Option<Hyper<S>>,
     phase: Arc<Phase>,
@@ -121,7 +121,7 @@ enum End {
 
 impl<S> Future for Driven<S>
 where
-    S: Service<Inbound, Response = Response<LoggedBody>, Error = Infallible>,
+    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible>,
 {
     type Output = End;
 
@@ -160,7 +160,7 @@ struct Handler<S> {
 
 impl<S> hyper::service::Service<Request<Incoming>> for Handler<S>
 where
-    S: Service<Inbound, Response = Response<LoggedBody>, Error = Infallible>,
+    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible>,
 {
     type Response = Response<ServedBody>;
     type Error = Infallible;
@@ -196,7 +196,7 @@ pin_project! {
 
 impl<F> Future for Answering<F>
 where
-    F: Future<Output = Result<Response<LoggedBody>, Infallible>>,
+    F: Future<Output = Result<Response<ReplyBody>, Infallible>>,
 {
     type Output = Result<Response<ServedBody>, Infallible>;
 
@@ -218,7 +218,7 @@ where
 
 /// Tells the connection when the answer is complete: hyper drops the body then.
 struct ServedBody {
-    body: LoggedBody,
+    body: ReplyBody,
     /// Only the connection's end delimits it.
     open_ended: bool,
     phase: Option<Arc<Phase>>,

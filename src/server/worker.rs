@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock::Watchdog,
-    layers::{Connection, Inbound, LoggedBody},
+    layers::{Connection, Inbound, ReplyBody},
     telemetry::metrics::Metrics,
     upstream::Pools,
 };
@@ -56,7 +56,7 @@ pub(super) struct Worker<S> {
 
 impl<S> Worker<S>
 where
-    S: Service<Inbound, Response = Response<LoggedBody>, Error = Infallible, Future: Send>
+    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + 'static,
@@ -112,7 +112,7 @@ struct Acceptor<S> {
 
 impl<S> Acceptor<S>
 where
-    S: Service<Inbound, Response = Response<LoggedBody>, Error = Infallible, Future: Send>
+    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + 'static,
