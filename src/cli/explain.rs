@@ -101,13 +101,13 @@ fn explain(
         // Told, not final: the URL may name the proxy as somebody else reaches it.
         tell::unknown_host(&mut text, listener);
     }
-    let answer = tell::request(&mut text, snapshot, head).err();
-    if let Some(error) = &answer {
+    let told = tell::request(&mut text, snapshot, head);
+    if let Err(error) = &told {
         tell::answer(&mut text, error);
     }
     Ok(Explanation {
         text,
-        forwarded: answer.is_none(),
+        forwarded: matches!(told, Ok(true)),
     })
 }
 

@@ -22,8 +22,8 @@ use crate::{
     upstream::Scheme,
 };
 
-/// Writes what happens, stage by stage, up to the error that ends it.
-pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Result<(), Error> {
+/// Writes what happens, stage by stage, up to the error that ends it. Whether the request is sent on.
+pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Result<bool, Error> {
     let caller = snapshot.callers.authenticate(&head.headers);
     let view = RequestView {
         host: head.authority.as_ref().map(|it| it.host()),
@@ -61,13 +61,14 @@ pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Res
     if layers::check_login(&route, &head, prefix)?.is_some() {
         line(
             text,
-            "login",
-            "answered here with a placeholder; nothing is sent on",
+            "answers",
+            "the login itself, with a placeholder (`emulate`)",
         );
-        return Ok(());
+        return Ok(false);
     }
     credential(text, &route);
-    sent(text, &route, prefix, head)
+    sent(text, &route, prefix, head)?;
+    Ok(true)
 }
 
 /// Warns that the listener would answer 421 to the Host.

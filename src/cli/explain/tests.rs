@@ -36,6 +36,11 @@ routes:
   - name: last
     match: /
     upstream: https://last.example.com/base/
+  - name: logins
+    match: /oauth2/
+    upstream: https://login.example.com/oauth2/
+    credential: billing
+    emulate: true
 "#;
 
 fn listener() -> Connection {
@@ -95,7 +100,7 @@ fn the_route_its_rivals_and_the_bytes_to_be_sent_are_told() {
             "  not taken   writes (line 21: /billing/): it is for POST",
             "  route       billing (line 17: /billing/)",
             "  shadowed    last (line 31: /) by billing: its prefix is longer",
-            "  others      2 for other hosts or paths",
+            "  others      3 for other hosts or paths",
             "  credential  billing in header `authorization`",
             "  sends       GET https://api.example.com/v2/invoices?id=7",
             "              accept: */*",
@@ -134,6 +139,8 @@ fn a_request_that_the_proxy_answers_says_so() {
         ("GET", "/a#b", "400 path_refused"),
         ("TRACE", "/x", "405 method_refused"),
         ("GET", "http://user@example.com/", "400 request_invalid"),
+        ("GET", "/oauth2/%74oken", "403 token_endpoint_denied"),
+        ("POST", "/oauth2/token", "the login itself"),
     ] {
         let explanation = explain_with(method, url, &[]);
         assert!(!explanation.forwarded, "{url}");
