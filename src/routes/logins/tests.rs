@@ -128,6 +128,16 @@ fn the_base_path_is_part_of_the_path() {
 }
 
 #[test]
+fn an_endpoint_may_be_the_root_itself() {
+    check(
+        "/",
+        LoginPath::whole("/"),
+        &["", "/", "%2f", "x/.."],
+        &["x", "token"],
+    );
+}
+
+#[test]
 fn a_route_under_which_no_endpoint_lies_has_nothing_to_look_at() {
     let endpoint = || LoginPath::whole("/login/idm/tokens");
     for base in ["/pod/", "/login/idm/tokens/x/", "/login/idm/keys", "/log/"] {
