@@ -20,6 +20,7 @@ mod pace;
 mod refresher;
 mod refusals;
 mod registry;
+mod rfc3339;
 mod source;
 mod subject;
 mod subjects;

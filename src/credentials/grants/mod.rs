@@ -18,10 +18,12 @@ use crate::{
 };
 
 pub mod client_credentials;
+pub mod exec;
 pub mod file;
 pub mod fixed;
 pub mod oauth;
 pub mod password;
+mod printed;
 mod refresh;
 pub mod refresh_token;
 
@@ -33,6 +35,7 @@ pub static GRANTS: &[Grant] = &[
     client_credentials::GRANT,
     refresh_token::GRANT,
     password::GRANT,
+    exec::GRANT,
     file::GRANT,
     fixed::GRANT,
 ];

@@ -1,5 +1,6 @@
 //! Each grant against a fake of its server: what is asked, what becomes of the answers, what is never sent.
 
+mod exec;
 mod file;
 mod password;
 mod refresh_token;
