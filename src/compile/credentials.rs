@@ -255,6 +255,10 @@ impl BuildContext for Builder<'_, '_, '_, '_> {
         self.compiler.path.last().map_or("", String::as_str)
     }
 
+    fn reads_secrets(&self) -> bool {
+        self.compiler.resolver.reads_secrets()
+    }
+
     fn credential(&mut self, name: &Sp<String>) -> Option<Linked> {
         self.compiler.link(name)
     }

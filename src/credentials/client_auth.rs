@@ -4,8 +4,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::{FingerprintBuilder, form::Form};
-use crate::secret::Secret;
+use serde_json::{Map, Value};
+
+use super::{FetchError, FingerprintBuilder, SigningKey, form::Form, random_id};
+use crate::{clock, secret::Secret};
 
 /// A client's identity and the method by which it is shown.
 #[derive(Clone, Debug)]
@@ -18,6 +20,13 @@ pub enum ClientAuth {
     Body(Client),
     /// A public client: only its id, in the form.
     None {
+        /// The client's id.
+        id: String,
+    },
+    /// A JWT signed with the client's key or secret (RFC 7523 2.2).
+    Assertion(Assertion),
+    /// The certificate of the connection (RFC 8705), and the client's id in the form.
+    Tls {
         /// The client's id.
         id: String,
     },
@@ -34,6 +43,28 @@ pub struct Client {
     pub secret: Secret,
 }
 
+/// A client that signs who it is: `private_key_jwt` and `client_secret_jwt`.
+#[derive(Clone, Debug)]
+pub struct Assertion {
+    /// The client's id.
+    pub id: String,
+    /// What signs.
+    pub key: SigningKey,
+    /// Members of the JWT's header, such as `kid`.
+    pub header: Map<String, Value>,
+    /// Whom it is for.
+    pub audience: Audience,
+}
+
+/// Whom a client's assertion is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The token endpoint: what most servers took before they asked for the issuer.
+    TokenUrl,
+    /// This: the issuer, or whatever else the server wants.
+    Text(String),
+}
+
 impl ClientAuth {
     /// The method's word in the file.
     pub fn as_str(&self) -> &'static str {
@@ -42,30 +73,45 @@ impl ClientAuth {
             Self::BasicRaw(_) => "basic_raw",
             Self::Body(_) => "body",
             Self::None { .. } | Self::Nobody => "none",
+            Self::Tls { .. } => "tls",
+            Self::Assertion(it) if it.key.algorithm().is_symmetric() => "client_secret_jwt",
+            Self::Assertion(_) => "private_key_jwt",
         }
     }
 
     /// The value of `Authorization`, where the method uses it; else what it needs is put into `form`.
     ///
     /// None of the methods builds a value that a header can't carry: Base64 has no such byte.
-    pub(super) fn apply(&self, form: &mut Form) -> Option<HeaderValue> {
+    ///
+    /// # Errors
+    /// Where a key does not sign.
+    pub(super) async fn apply(
+        &self,
+        form: &mut Form,
+        token_url: &str,
+    ) -> Result<Option<HeaderValue>, FetchError> {
         match self {
-            Self::Basic(client) => Some(basic(
-                &encoded(&client.id),
-                &encoded(client.secret.expose()),
-            )),
-            Self::BasicRaw(client) => Some(basic(&client.id, client.secret.expose())),
+            Self::Basic(client) => {
+                let (id, secret) = (encoded(&client.id), encoded(client.secret.expose()));
+                return Ok(Some(basic(&id, &secret)));
+            }
+            Self::BasicRaw(client) => {
+                return Ok(Some(basic(&client.id, client.secret.expose())));
+            }
             Self::Body(client) => {
                 form.add("client_id", &client.id);
                 form.add("client_secret", client.secret.expose());
-                None
             }
-            Self::None { id } => {
-                form.add("client_id", id);
-                None
+            Self::None { id } | Self::Tls { id } => form.add("client_id", id),
+            Self::Assertion(assertion) => {
+                let jwt = assertion.sign(token_url).await?;
+                form.add("client_id", &assertion.id);
+                form.add("client_assertion_type", ASSERTION_TYPE);
+                form.add("client_assertion", jwt.expose());
             }
-            Self::Nobody => None,
+            Self::Nobody => {}
         }
+        Ok(None)
     }
 
     /// Whether the method fills the `Authorization` header.
@@ -73,6 +119,7 @@ impl ClientAuth {
         matches!(self, Self::Basic(_) | Self::BasicRaw(_))
     }
 
+    /// The certificate is the endpoint's, and in its fingerprint.
     pub(super) fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
         let (method, id, secret) = match self {
             Self::Basic(client) => (1, client.id.as_str(), Some(&client.secret)),
@@ -80,11 +127,50 @@ impl ClientAuth {
             Self::Body(client) => (3, client.id.as_str(), Some(&client.secret)),
             Self::None { id } => (4, id.as_str(), None),
             Self::Nobody => (5, "", None),
+            Self::Tls { id } => (6, id.as_str(), None),
+            Self::Assertion(assertion) => return assertion.fingerprint(builder.number(7)),
         };
         builder
             .number(method)
             .text(id)
             .option(secret, FingerprintBuilder::secret)
+    }
+}
+
+impl Assertion {
+    /// A new one for each call: a server refuses a `jti` that it has seen (RFC 7523 3).
+    async fn sign(&self, token_url: &str) -> Result<Secret, FetchError> {
+        let now = clock::unix_time().as_secs();
+        let audience = match &self.audience {
+            Audience::TokenUrl => token_url,
+            Audience::Text(text) => text,
+        };
+        let claims = [
+            ("iss", self.id.as_str().into()),
+            ("sub", self.id.as_str().into()),
+            ("aud", audience.into()),
+            ("jti", random_id().into()),
+            ("iat", now.into()),
+            ("exp", (now + LIFE).into()),
+        ];
+        let claims = claims.map(|(name, value): (&str, Value)| (name.to_owned(), value));
+        Ok(self
+            .key
+            .sign_aside(self.header.clone(), claims.into_iter().collect())
+            .await?)
+    }
+
+    fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
+        let audience = match &self.audience {
+            Audience::TokenUrl => None,
+            Audience::Text(text) => Some(text.as_str()),
+        };
+        self.key
+            .fingerprint(builder.text(&self.id))
+            .list(self.header.iter(), |b, (name, value)| {
+                b.text(name).text(&value.to_string())
+            })
+            .option(audience, FingerprintBuilder::text)
     }
 }
 
@@ -100,61 +186,10 @@ fn basic(id: &str, secret: &str) -> HeaderValue {
     value
 }
 
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Of an assertion, in seconds: for one call, with some room for clocks that differ.
+const LIFE: u64 = 60;
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn client() -> Client {
-        Client {
-            id: "a b:c".into(),
-            secret: Secret::new("p%ss+wörd"),
-        }
-    }
-
-    fn decoded(auth: &ClientAuth) -> String {
-        let mut form = Form::default();
-        let value = auth.apply(&mut form).expect("a header");
-        assert!(value.is_sensitive());
-        assert_eq!(form.as_str(), "", "one method per request");
-        let text = value
-            .to_str()
-            .expect("ascii")
-            .strip_prefix("Basic ")
-            .expect("scheme");
-        String::from_utf8(STANDARD.decode(text).expect("base64")).expect("utf-8")
-    }
-
-    #[test]
-    fn basic_encodes_id_and_secret_as_a_form_does() {
-        assert_eq!(
-            decoded(&ClientAuth::Basic(client())),
-            "a+b%3Ac:p%25ss%2Bw%C3%B6rd"
-        );
-    }
-
-    #[test]
-    fn basic_raw_sends_them_as_they_are() {
-        assert_eq!(decoded(&ClientAuth::BasicRaw(client())), "a b:c:p%ss+wörd");
-    }
-
-    #[test]
-    fn body_puts_them_into_the_form_and_nowhere_else() {
-        let mut form = Form::default();
-        assert!(ClientAuth::Body(client()).apply(&mut form).is_none());
-        assert_eq!(
-            form.as_str(),
-            "client_id=a+b%3Ac&client_secret=p%25ss%2Bw%C3%B6rd"
-        );
-    }
-
-    #[test]
-    fn a_public_client_sends_its_id_alone() {
-        let mut form = Form::default();
-        assert!(
-            ClientAuth::None { id: "me".into() }
-                .apply(&mut form)
-                .is_none()
-        );
-        assert_eq!(form.as_str(), "client_id=me");
-    }
-}
+mod tests;

@@ -7,24 +7,24 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE},
+    header::{ACCEPT, CONTENT_TYPE, HOST},
 };
-use reqwest::{Client, Url, redirect::Policy, retry};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
-use rustls_platform_verifier::BuilderVerifierExt;
+use reqwest::{Client, ClientBuilder, Url, redirect::Policy, retry};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::{
-    FailureKind, FetchError, FingerprintBuilder, calls, form::Form, tls_version::TlsVersion,
+    FailureKind, FetchError, Fingerprint, FingerprintBuilder, KeyError, calls, form::Form,
+    tls_version::TlsVersion,
 };
 use crate::{
     clock::{self, Instant},
     secret::Secret,
 };
+
+mod tls;
+
+pub use tls::ClientIdentity;
 
 /// A token endpoint that can be called.
 #[derive(Clone)]
@@ -34,9 +34,11 @@ pub struct Endpoint {
     shown: Arc<str>,
     calls: Arc<Semaphore>,
     timeout: Duration,
-    tls: Arc<TlsVersion>,
-    /// Decides whom to trust, so it is part of a source's identity.
-    ca: Option<Arc<[u8]>>,
+    version: Arc<TlsVersion>,
+    /// What `Host` says where the URL's own host is the name in the certificate.
+    host: Option<HeaderValue>,
+    /// Whom to trust and as whom to come, which is part of a source's identity.
+    tls: Fingerprint,
 }
 
 /// What an endpoint needs to be called.
@@ -46,6 +48,10 @@ pub struct EndpointSettings {
     pub url: String,
     /// The only authorities to trust, as PEM; the platform's when absent.
     pub ca: Option<Vec<u8>>,
+    /// The certificate by which the endpoint knows us.
+    pub identity: Option<ClientIdentity>,
+    /// The name in the endpoint's certificate, where it is not the URL's host.
+    pub server_name: Option<String>,
     /// For the connection with its TLS handshake.
     pub connect_timeout: Duration,
     /// For the whole call.
@@ -60,10 +66,22 @@ impl EndpointSettings {
         Self {
             url: url.into(),
             ca: None,
+            identity: None,
+            server_name: None,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(10),
             danger_plaintext: false,
         }
+    }
+
+    fn tls_fingerprint(&self) -> Fingerprint {
+        FingerprintBuilder::new("tls")
+            .option(self.ca.as_deref(), FingerprintBuilder::bytes)
+            .option(self.identity.as_ref(), |b, identity| {
+                identity.fingerprint(b)
+            })
+            .option(self.server_name.as_deref(), FingerprintBuilder::text)
+            .finish()
     }
 }
 
@@ -85,6 +103,21 @@ pub enum EndpointError {
     /// No certificate in the PEM text.
     #[error("no usable certificate in the CA file")]
     Ca,
+    /// No certificate of ours in the PEM text.
+    #[error("no usable certificate in the file of `cert`")]
+    Certificate,
+    /// The private key of our certificate is none.
+    #[error("{0}")]
+    Key(#[source] KeyError),
+    /// The key is another certificate's.
+    #[error("the client certificate and its key don't belong together")]
+    Pair,
+    /// Not the name of a host.
+    #[error("`server_name` is not the name of a host")]
+    ServerName,
+    /// Certificates are for TLS alone.
+    #[error("a client certificate or `server_name` needs an https URL")]
+    NoTls,
     /// The TLS or HTTP library refuses.
     #[error("no TLS client: {0}")]
     Tls(String),
@@ -119,16 +152,29 @@ impl Endpoint {
     /// [`EndpointError`] names the setting.
     pub fn new(settings: &EndpointSettings) -> Result<Self, EndpointError> {
         let url = checked(settings)?;
-        let tls = Arc::default();
-        let client = client(settings, &tls)?;
+        let shown = shown(&url);
+        let version = Arc::default();
+        let builder = builder(settings, &version)?;
+        let (client, host, url) = match &settings.server_name {
+            None => (builder, None, url),
+            Some(name) => {
+                let there = tls::elsewhere(&url, name)?;
+                let host =
+                    HeaderValue::from_str(url.authority()).map_err(|_| EndpointError::Url)?;
+                (builder.dns_resolver(there.resolver), Some(host), there.url)
+            }
+        };
         Ok(Self {
-            client,
-            tls,
-            shown: shown(&url),
+            client: client
+                .build()
+                .map_err(|error| EndpointError::Tls(error.without_url().to_string()))?,
+            version,
+            shown,
             url,
             calls: Arc::new(Semaphore::new(MOST_CALLS)),
             timeout: settings.timeout,
-            ca: settings.ca.as_deref().map(Into::into),
+            host,
+            tls: settings.tls_fingerprint(),
         })
     }
 
@@ -140,8 +186,9 @@ impl Endpoint {
     /// Adds what decides where the secrets go; deadlines do not.
     pub(super) fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
         builder
+            .text(&self.shown)
             .text(self.url.as_str())
-            .option(self.ca.as_deref(), FingerprintBuilder::bytes)
+            .fingerprint(self.tls)
     }
 
     /// Posts a form.
@@ -177,7 +224,7 @@ impl Endpoint {
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, FetchError> {
         let method = call.method.clone();
         let (sent, wall) = (clock::now(), clock::unix_time());
-        self.tls.forget();
+        self.version.forget();
         let result = tokio::time::timeout(self.timeout, self.call(call))
             .await
             .unwrap_or_else(|_| {
@@ -193,7 +240,7 @@ impl Endpoint {
             status: answer.map(|answer| answer.status),
             took,
             clock_ahead_ms: answer.and_then(|it| calls::ahead_ms(&it.headers, wall, took)),
-            tls: self.tls.get(),
+            tls: self.version.get(),
             asked: None,
         });
         result
@@ -201,10 +248,14 @@ impl Endpoint {
 
     async fn call(&self, call: Call<'_>) -> Result<Answer, FetchError> {
         let _permit = self.calls.acquire().await;
+        let mut headers = call.headers;
+        if let Some(host) = &self.host {
+            headers.insert(HOST, host.clone());
+        }
         let mut url = self.url.clone();
         url.set_path(call.path);
         url.set_query(call.query);
-        let mut request = self.client.request(call.method, url).headers(call.headers);
+        let mut request = self.client.request(call.method, url).headers(headers);
         if let Some(body) = call.body {
             request = request.body(body.to_owned());
         }
@@ -242,10 +293,13 @@ impl fmt::Debug for Endpoint {
     clippy::disallowed_methods,
     reason = "this is the one place that makes HTTP clients"
 )]
-fn client(settings: &EndpointSettings, version: &Arc<TlsVersion>) -> Result<Client, EndpointError> {
-    let mut tls = tls(settings.ca.as_deref())?;
+fn builder(
+    settings: &EndpointSettings,
+    version: &Arc<TlsVersion>,
+) -> Result<ClientBuilder, EndpointError> {
+    let mut tls = tls::client_config(settings)?;
     tls.key_log = Arc::clone(version) as _;
-    Client::builder()
+    let builder = Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .retry(retry::never())
@@ -255,9 +309,8 @@ fn client(settings: &EndpointSettings, version: &Arc<TlsVersion>) -> Result<Clie
         // A call an hour finds a pooled connection closed by the other side: each call has its own.
         .pool_max_idle_per_host(0)
         .user_agent(concat!("bearerd/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(settings.connect_timeout)
-        .build()
-        .map_err(|error| EndpointError::Tls(error.without_url().to_string()))
+        .connect_timeout(settings.connect_timeout);
+    Ok(builder)
 }
 
 fn checked(settings: &EndpointSettings) -> Result<Url, EndpointError> {
@@ -273,6 +326,9 @@ fn checked(settings: &EndpointSettings) -> Result<Url, EndpointError> {
     }
     if url.scheme() == "http" && !settings.danger_plaintext && !is_loopback(&url) {
         return Err(EndpointError::Plaintext);
+    }
+    if url.scheme() == "http" && (settings.identity.is_some() || settings.server_name.is_some()) {
+        return Err(EndpointError::NoTls);
     }
     Ok(url)
 }
@@ -290,34 +346,6 @@ fn shown(url: &Url) -> Arc<str> {
     let mut bare = url.clone();
     bare.set_query(None);
     bare.as_str().into()
-}
-
-fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, EndpointError> {
-    // Named, not taken from the process: a second provider in the tree must not change this.
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| EndpointError::Tls(error.to_string()))?;
-    let mut config = match ca {
-        None => builder
-            .with_platform_verifier()
-            .map_err(|error| EndpointError::Tls(error.to_string()))?
-            .with_no_client_auth(),
-        Some(pem) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                roots
-                    .add(certificate.map_err(|_| EndpointError::Ca)?)
-                    .map_err(|_| EndpointError::Ca)?;
-            }
-            if roots.is_empty() {
-                return Err(EndpointError::Ca);
-            }
-            builder.with_root_certificates(roots).with_no_client_auth()
-        }
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
 }
 
 /// What kept an answer away; reqwest's own text is not used, since it may quote what was sent.

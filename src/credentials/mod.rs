@@ -32,8 +32,8 @@ mod view;
 mod watched;
 
 pub use calls::{Asked, Call};
-pub use client_auth::{Client, ClientAuth};
-pub use endpoint::{Endpoint, EndpointError, EndpointSettings};
+pub use client_auth::{Assertion, Audience, Client, ClientAuth};
+pub use endpoint::{ClientIdentity, Endpoint, EndpointError, EndpointSettings};
 pub use error::{CredentialError, CredentialErrorKind, FailureKind, FetchError, Refused, Retry};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
 pub use jose::{Algorithm, KeyError, SignError, SigningKey, random_id};

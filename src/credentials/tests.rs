@@ -5,5 +5,6 @@ mod canary;
 mod fake;
 mod http;
 mod linked;
+mod mtls;
 mod shell;
 mod subjects;

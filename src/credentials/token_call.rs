@@ -207,7 +207,7 @@ impl TokenCall {
         let authorization = match ask.bearer {
             // One mechanism in a request (RFC 6749 2.3): the token stands for the client.
             Some(token) => Some(bearer(token)?),
-            None => self.auth.apply(&mut form),
+            None => self.auth.apply(&mut form, self.endpoint.shown()).await?,
         };
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value);
@@ -269,7 +269,13 @@ fn bearer(token: &Secret) -> Result<HeaderValue, FetchError> {
     Ok(value)
 }
 
-const RESERVED: [&str; 3] = ["grant_type", "client_id", "client_secret"];
+const RESERVED: [&str; 5] = [
+    "grant_type",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+];
 
 const FRAMING: [HeaderName; 6] = [
     HOST,

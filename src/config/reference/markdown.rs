@@ -80,6 +80,6 @@ fn link(table: &Table) -> String {
     format!(
         "[{}](#{})",
         table.name,
-        table.name.to_lowercase().replace(' ', "-")
+        table.name.to_lowercase().replace(' ', "-").replace('`', "")
     )
 }

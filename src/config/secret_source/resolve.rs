@@ -110,6 +110,11 @@ impl<'a> Resolver<'a> {
         self.base.join(path)
     }
 
+    /// Whether secrets are read.
+    pub fn reads_secrets(&self) -> bool {
+        !self.stands_in
+    }
+
     /// Where a path of the configuration file points; it is watched from now on.
     pub fn locate(&mut self, path: &Path) -> PathBuf {
         let path = self.base.join(path);

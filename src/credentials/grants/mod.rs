@@ -11,7 +11,7 @@ use std::{
 
 use http::HeaderName;
 
-use super::{Linked, Source};
+use super::{Algorithm, Linked, SigningKey, Source};
 use crate::{
     config::{Decode, Decoder, Diagnostic, Node, SecretSource, Sp, Span, table::Variant},
     secret::Secret,
@@ -89,6 +89,35 @@ pub trait BuildContext {
 
     /// The link to another credential of the file, built before this one; `None` after reporting why not.
     fn credential(&mut self, name: &Sp<String>) -> Option<Linked>;
+
+    /// Whether secrets are read at all; where not, a fixed text stands for each.
+    fn reads_secrets(&self) -> bool {
+        true
+    }
+
+    /// Reads a key to sign with; `None` after reporting why not.
+    fn signing_key(
+        &mut self,
+        algorithm: Option<Algorithm>,
+        source: &Sp<SecretSource>,
+    ) -> Option<SigningKey> {
+        let secret = self.secret(source)?;
+        if !self.reads_secrets() {
+            let algorithm = algorithm.unwrap_or(Algorithm::Rs256);
+            return Some(SigningKey::stand_in(algorithm));
+        }
+        let key = match algorithm {
+            Some(algorithm) => SigningKey::new(algorithm, &secret),
+            None => SigningKey::from_pem(None, &secret),
+        };
+        match key {
+            Ok(key) => Some(key),
+            Err(error) => {
+                self.report(Diagnostic::error(source.span, error.to_string()));
+                None
+            }
+        }
+    }
 
     /// Where the credential stands in the file, for what has no place of its own.
     fn span(&self) -> Span;

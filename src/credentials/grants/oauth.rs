@@ -1,6 +1,6 @@
 //! The keys that OAuth grants share, turned into a token call.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
@@ -10,34 +10,18 @@ use crate::{
         Diagnostic, HttpUrl, SecretSource, Sp,
         scalars::{Named, OneOrList},
     },
-    credentials::{
-        Client, ClientAuth, Endpoint, EndpointError, EndpointSettings, Extras, TokenCall,
-        TokenCallError,
-    },
+    credentials::{Extras, TokenCall, TokenCallError},
     secret::Secret,
 };
 
-crate::config_words! {
-    /// How the client shows at the token endpoint who it is.
-    pub enum AuthMethod {
-        /// HTTP Basic over the form-encoded id and secret (RFC 6749 2.3.1).
-        Basic = "basic",
-        /// HTTP Basic over id and secret as they are.
-        BasicRaw = "basic_raw",
-        /// `client_id` and `client_secret` in the form.
-        Body = "body",
-        /// Only `client_id`, in the form.
-        None = "none",
-    }
-}
+mod client_auth;
+mod tls;
 
-crate::config_struct! {
-    /// Whom to trust at the token endpoint.
-    pub struct Tls = "`tls` of a token endpoint", unavailable = ["cert", "key", "server_name"] {
-        /// A file with the certificates of the only authorities to trust, as PEM.
-        optional ca: PathBuf,
-    }
-}
+pub(super) use client_auth::Asker;
+pub use client_auth::{
+    AudienceKey, AuthMethod, ClientAuthKey, ClientSecretJwt, PrivateKeyJwt, SignedAuth,
+};
+pub use tls::Tls;
 
 crate::config_struct! {
     /// What every OAuth grant has: where it asks, who asks, what for.
@@ -46,10 +30,10 @@ crate::config_struct! {
         required token_url: HttpUrl,
         /// The client's account at the authorization server.
         optional client_id: String,
-        /// Its secret; every `client_auth` but `none` needs it.
+        /// Its secret; `client_auth` `basic`, `basic_raw`, `body` and `client_secret_jwt` need it.
         optional client_secret: SecretSource,
         /// How the endpoint is shown who asks.
-        default("basic") client_auth: AuthMethod,
+        default("basic") client_auth: ClientAuthKey,
         /// The rights to ask for: one text, or a list.
         optional scope: OneOrList<String>,
         /// Whom the token is for, as some authorization servers want it.
@@ -62,7 +46,7 @@ crate::config_struct! {
         optional headers: Named<SecretSource>,
         /// More parameters of the token endpoint's query.
         optional query: Named<SecretSource>,
-        /// Whom to trust at the token endpoint.
+        /// Whom to trust at the token endpoint, and as whom to come.
         optional tls: Tls,
         /// How long the connection, with its TLS handshake, may take.
         default("5s") connect_timeout: Duration,
@@ -73,15 +57,6 @@ crate::config_struct! {
         /// Allows a token endpoint in clear beyond loopback: the secret can be read on the way.
         default("false") danger_plaintext: bool,
     }
-}
-
-/// Whether a grant asks in the name of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asker {
-    /// It makes no sense without one.
-    Client,
-    /// What the grant itself carries may be enough.
-    ClientOrNobody,
 }
 
 impl OauthKeys {
@@ -127,84 +102,6 @@ impl OauthKeys {
                 None
             }
         }
-    }
-
-    fn endpoint(&self, cx: &mut dyn BuildContext) -> Option<Endpoint> {
-        let tls = self.tls.as_ref();
-        if tls.is_some_and(|tls| !tls.failed.is_empty()) {
-            return None;
-        }
-        let ca = match tls.and_then(|tls| tls.ca.as_ref()) {
-            None => None,
-            Some(path) => Some(cx.file(&Sp::new(path.value.as_path(), path.span))?),
-        };
-        let settings = EndpointSettings {
-            ca,
-            connect_timeout: self.connect_timeout.value,
-            timeout: self.timeout.value,
-            danger_plaintext: self.danger_plaintext.value,
-            ..EndpointSettings::new(self.token_url.full())
-        };
-        match Endpoint::new(&settings) {
-            Ok(endpoint) => Some(endpoint),
-            Err(error) => {
-                let span = match (&error, tls) {
-                    (EndpointError::Ca, Some(tls)) => tls.span,
-                    _ => self.token_url.span,
-                };
-                let diagnostic = Diagnostic::error(span, error.to_string());
-                cx.report(match error {
-                    EndpointError::Plaintext => {
-                        diagnostic.hint("write `https://`, or add `danger_plaintext: true`")
-                    }
-                    _ => diagnostic,
-                });
-                None
-            }
-        }
-    }
-
-    fn auth(&self, asker: Asker, cx: &mut dyn BuildContext) -> Option<ClientAuth> {
-        let Some(client_id) = &self.client_id else {
-            return self.no_client(asker, cx);
-        };
-        let id = client_id.value.clone();
-        let secret = match (self.client_auth.value, &self.client_secret) {
-            (AuthMethod::None, None) => return Some(ClientAuth::None { id }),
-            (AuthMethod::None, Some(secret)) => {
-                cx.report(
-                    Diagnostic::error(secret.span, "`client_auth: none` sends no secret")
-                        .hint("remove `client_secret`, or choose another `client_auth`"),
-                );
-                return None;
-            }
-            (_, None) => {
-                cx.report(
-                    Diagnostic::error(client_id.span, "`client_secret` is missing")
-                        .hint("give it as `{ env: NAME }`, or say `client_auth: none`"),
-                );
-                return None;
-            }
-            (_, Some(secret)) => cx.secret(secret)?,
-        };
-        let client = Client { id, secret };
-        Some(match self.client_auth.value {
-            AuthMethod::BasicRaw => ClientAuth::BasicRaw(client),
-            AuthMethod::Body => ClientAuth::Body(client),
-            AuthMethod::Basic | AuthMethod::None => ClientAuth::Basic(client),
-        })
-    }
-
-    fn no_client(&self, asker: Asker, cx: &mut dyn BuildContext) -> Option<ClientAuth> {
-        if asker == Asker::ClientOrNobody && self.client_secret.is_none() {
-            return Some(ClientAuth::Nobody);
-        }
-        let span = self.client_secret.as_ref().map_or(cx.span(), |it| it.span);
-        cx.report(
-            Diagnostic::error(span, "`client_id` is missing")
-                .hint("give the client's id at the authorization server"),
-        );
-        None
     }
 }
 

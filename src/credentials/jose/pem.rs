@@ -56,10 +56,7 @@ pub(super) fn read(
     algorithm: Option<Algorithm>,
     pem: &Secret,
 ) -> Result<(Algorithm, EncodingKey), KeyError> {
-    // One line of a variable or of a JSON text, with the line breaks spelled out.
-    let text = Zeroizing::new(pem.expose().replace("\\r", "").replace("\\n", "\n"));
-    let der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| without_key(&text))?;
-    let der = Zeroizing::new(der);
+    let der = private_key(pem)?;
     let kind = Kind::of(&der)?;
     let algorithm = match algorithm {
         Some(algorithm) => algorithm,
@@ -91,6 +88,17 @@ pub(super) fn read(
         (Kind::Secret, _) => return Err(KeyError::Damaged),
     };
     Ok((algorithm, key))
+}
+
+/// The first private key in a PEM text, of whatever kind.
+pub(in crate::credentials) fn private_key(
+    pem: &Secret,
+) -> Result<Zeroizing<PrivateKeyDer<'static>>, KeyError> {
+    // One line of a variable or of a JSON text, with the line breaks spelled out.
+    let text = Zeroizing::new(pem.expose().replace("\\r", "").replace("\\n", "\n"));
+    PrivateKeyDer::from_pem_slice(text.as_bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| without_key(&text))
 }
 
 /// Refuses a private key where a shared secret is meant: who verified with it would know it all.

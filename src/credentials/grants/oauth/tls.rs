@@ -1,0 +1,119 @@
+//! `tls:` of a token endpoint: whom to trust there, and as whom to come.
+
+use std::path::PathBuf;
+
+use super::{BuildContext, OauthKeys};
+use crate::{
+    config::{Diagnostic, SecretSource, Sp},
+    credentials::{ClientIdentity, Endpoint, EndpointError, EndpointSettings},
+};
+
+crate::config_struct! {
+    /// Whom to trust at the token endpoint, and as whom to come.
+    pub struct Tls = "`tls` of a token endpoint" {
+        /// A file with the certificates of the only authorities to trust, as PEM.
+        optional ca: PathBuf,
+        /// A file with our own certificate, and those between it and its authority, as PEM.
+        optional cert: PathBuf,
+        /// The private key of our certificate, as PEM.
+        optional key: SecretSource,
+        /// The name that the endpoint's certificate must hold, where it is not the URL's host.
+        optional server_name: String,
+    }
+}
+
+impl OauthKeys {
+    pub(super) fn endpoint(&self, cx: &mut dyn BuildContext) -> Option<Endpoint> {
+        let settings = EndpointSettings {
+            connect_timeout: self.connect_timeout.value,
+            timeout: self.timeout.value,
+            danger_plaintext: self.danger_plaintext.value,
+            ..EndpointSettings::new(self.token_url.full())
+        };
+        let settings = match &self.tls {
+            Some(tls) => tls.add(settings, cx)?,
+            None => settings,
+        };
+        match Endpoint::new(&settings) {
+            Ok(endpoint) => Some(endpoint),
+            Err(error) => {
+                let span = match &self.tls {
+                    Some(tls) => tls.place(&error),
+                    None => None,
+                };
+                let span = span.unwrap_or(self.token_url.span);
+                let diagnostic = Diagnostic::error(span, error.to_string());
+                cx.report(match error {
+                    EndpointError::Plaintext => {
+                        diagnostic.hint("write `https://`, or add `danger_plaintext: true`")
+                    }
+                    _ => diagnostic,
+                });
+                None
+            }
+        }
+    }
+}
+
+impl Tls {
+    fn add(
+        &self,
+        settings: EndpointSettings,
+        cx: &mut dyn BuildContext,
+    ) -> Option<EndpointSettings> {
+        if !self.failed.is_empty() {
+            return None;
+        }
+        let ca = match &self.ca {
+            None => None,
+            Some(path) => Some(read(path, cx)?),
+        };
+        Some(EndpointSettings {
+            ca,
+            identity: self.identity(cx)?,
+            server_name: self.server_name.as_ref().map(|name| name.value.clone()),
+            ..settings
+        })
+    }
+
+    fn identity(&self, cx: &mut dyn BuildContext) -> Option<Option<ClientIdentity>> {
+        let (path, key) = match (&self.cert, &self.key) {
+            (None, None) => return Some(None),
+            (Some(path), Some(key)) => (path, key),
+            (Some(path), None) => {
+                let error = Diagnostic::error(path.span, "this certificate has no `key`");
+                cx.report(error.hint("add `key: { file: client.key }`"));
+                return None;
+            }
+            (None, Some(key)) => {
+                let error = Diagnostic::error(key.span, "this key has no `cert`");
+                cx.report(error.hint("add `cert: client.pem`"));
+                return None;
+            }
+        };
+        let certificates = read(path, cx);
+        let key = cx.secret(key)?;
+        let identity = ClientIdentity {
+            certificates: certificates?,
+            key,
+        };
+        // Where secrets are not read, there is nothing to come with.
+        Some(cx.reads_secrets().then_some(identity))
+    }
+
+    /// Where the setting stands that is at fault.
+    fn place(&self, error: &EndpointError) -> Option<crate::config::Span> {
+        let (ca, cert) = (&self.ca, &self.cert);
+        match error {
+            EndpointError::Ca => ca.as_ref().map(|it| it.span),
+            EndpointError::Certificate | EndpointError::Pair => cert.as_ref().map(|it| it.span),
+            EndpointError::Key(_) => self.key.as_ref().map(|it| it.span),
+            EndpointError::ServerName => self.server_name.as_ref().map(|it| it.span),
+            _ => None,
+        }
+    }
+}
+
+fn read(path: &Sp<PathBuf>, cx: &mut dyn BuildContext) -> Option<Vec<u8>> {
+    cx.file(&Sp::new(path.value.as_path(), path.span))
+}
