@@ -41,6 +41,7 @@ impl Guard {
         headers.extend(callers.header_names().map(|name| name.as_str()));
         if let Some(credential) = credential {
             headers.push("authorization");
+            headers.extend(OTHER_PATHS);
             headers.extend(
                 credential
                     .injection
@@ -84,8 +85,11 @@ impl Guard {
     }
 }
 
+/// What some servers take for the path that is asked for, whatever the request line says.
+const OTHER_PATHS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
 /// What clients, and proxies before us, say about the client.
-const SAID_OF_CLIENT: [&str; 11] = [
+const SAID_OF_CLIENT: [&str; 10] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -96,5 +100,4 @@ const SAID_OF_CLIENT: [&str; 11] = [
     "x-forwarded-uri",
     "x-original-url",
     "x-real-ip",
-    "x-rewrite-url",
 ];

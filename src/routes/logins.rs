@@ -46,6 +46,8 @@ pub struct LoginPath {
     segments: Box<[Segment]>,
     /// Whether it begins at the root; else anything may come before it.
     whole: bool,
+    /// Whether it names a script, which many servers run for every path below it too: `token.php/x`.
+    script: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,33 +79,44 @@ impl LoginPath {
             [b'{', .., b'}'] => Segment::Any,
             _ => Segment::Is(segment.to_ascii_lowercase().into()),
         };
+        let last = segments(&decoded).next();
         Self {
             segments: segments(&decoded).map(segment).collect(),
             whole: false,
+            script: last.is_some_and(|last| last.contains(&b'.')),
         }
     }
 
     /// Whether a path that begins with `base` could be this one.
     fn may_lie_below(&self, base: &[u8]) -> bool {
+        if !self.whole {
+            return true;
+        }
         let base: Vec<_> = segments(base).collect();
-        !self.whole
-            || (base.len() <= self.segments.len()
-                && base
-                    .iter()
-                    .rev()
-                    .zip(self.segments.iter().rev())
-                    .all(|(given, segment)| segment.is(given)))
+        let mut both = base.iter().rev().zip(self.segments.iter().rev());
+        (self.script || base.len() <= self.segments.len())
+            && both.all(|(given, segment)| segment.is(given))
     }
 
     fn first(&self) -> u128 {
         match self.segments.first() {
-            Some(Segment::Is(last)) => bit(last[0]),
-            Some(Segment::Any) | None => u128::MAX,
+            Some(Segment::Is(last)) if !self.script => bit(last[0]),
+            _ => u128::MAX,
         }
     }
 
     fn is(&self, base: &[u8], rest: &[u8]) -> bool {
-        let mut given = segments(rest).chain(segments(base));
+        let given = segments(rest).chain(segments(base));
+        if self.script {
+            let below = 0..given.clone().count().max(1);
+            return below
+                .into_iter()
+                .any(|at| self.ends(given.clone().skip(at)));
+        }
+        self.ends(given)
+    }
+
+    fn ends<'g>(&self, mut given: impl Iterator<Item = &'g [u8]>) -> bool {
         for (at, segment) in self.segments.iter().enumerate() {
             let Some(given) = given.next() else {
                 return false;
@@ -219,7 +232,7 @@ fn may_be_read_otherwise(rest: &[u8]) -> bool {
 }
 
 /// From the last to the first; what servers drop or merge is dropped: empty ones, and dots and blanks behind one.
-fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     path.rsplit(|byte| *byte == b'/')
         .map(|segment| {
             let end = segment

@@ -128,6 +128,31 @@ fn the_base_path_is_part_of_the_path() {
 }
 
 #[test]
+fn what_lies_below_a_script_is_the_script() {
+    check(
+        "/app/",
+        LoginPath::whole("/app/Token.PHP"),
+        &[
+            "token.php",
+            "token.php/x",
+            "token.php/a/b/",
+            "token.php;x/y",
+        ],
+        &["token", "x/token.php", "token.phpx", "other.php"],
+    );
+}
+
+#[test]
+fn a_base_path_below_a_script_is_the_script() {
+    check(
+        "/app/token.php/x/",
+        LoginPath::whole("/app/token.php"),
+        &["", "y"],
+        &[],
+    );
+}
+
+#[test]
 fn an_endpoint_may_be_the_root_itself() {
     check(
         "/",

@@ -15,7 +15,7 @@ impl Rig {
     }
 
     fn with(token_path: &str, base: &str, more: &str) -> Self {
-        let vendor = Upstream::ok();
+        let vendor = super::vendor();
         let address = vendor.address();
         let proxy = TestProxy::start(&format!(
             "credentials:\n  main:\n    client_credentials:\n      token_url: http://{address}{token_path}\n      \
@@ -151,4 +151,18 @@ fn the_host_that_the_vendor_sees_decides_too() {
         assert_eq!(proxy.get("/v/token").code(), "token_endpoint_denied");
         assert_eq!(vendor.requests(), []);
     }
+}
+
+#[test]
+fn no_header_names_another_path() {
+    let rig = Rig::with("/token", "/", ", forwarded: pass");
+    for name in ["X-Original-URL", "X-Rewrite-URL", "x_original_url"] {
+        rig.proxy.send(format!(
+            "GET /v/data HTTP/1.1\r\nHost: localhost\r\n{name}: /token\r\n\r\n"
+        ));
+    }
+    let sent = rig.vendor.requests();
+    let data: Vec<_> = sent.iter().filter(|it| it.second() == "/data").collect();
+    assert_eq!(data.len(), 3, "{sent:?}");
+    assert!(!format!("{data:?}").contains("/token"), "{sent:?}");
 }
