@@ -38,11 +38,11 @@ pub(super) enum Wrong {
     Surplus(&'static str),
 }
 
+/// The field of a credential, and which values are good.
+pub(super) type Wanted<'a> = (&'static str, &'a dyn Fn(&str) -> bool);
+
 /// Checks that the credentials of a request are the `wanted` ones, good, each once, and no others.
-pub(super) fn exactly(
-    request: &Request<Bytes>,
-    wanted: &[(&'static str, &dyn Fn(&str) -> bool)],
-) -> Result<(), Wrong> {
+pub(super) fn exactly(request: &Request<Bytes>, wanted: &[Wanted<'_>]) -> Result<(), Wrong> {
     for (name, good) in wanted {
         if !only(request.headers(), name).is_some_and(good) {
             return Err(Wrong::Refused(name));
@@ -64,7 +64,7 @@ pub(super) fn exactly(
 /// Answers 200 and what arrived; else a surplus with 400, and the rest as the service does.
 pub(super) fn echo_if(
     request: &Request<Bytes>,
-    checked: Result<(), Wrong>,
+    checked: &Result<(), Wrong>,
     refused: impl FnOnce() -> Answer,
 ) -> Answer {
     match checked {

@@ -174,7 +174,7 @@ impl Aicrisk {
         if only(request.headers(), "accept") != Some("application/json") {
             return problem(StatusCode::NOT_ACCEPTABLE, "Not Acceptable");
         }
-        echo_if(request, checked, unauthorized)
+        echo_if(request, &checked, unauthorized)
     }
 
     fn codes(&self) -> MutexGuard<'_, HashMap<String, Code>> {

@@ -84,7 +84,9 @@ impl BrightPattern {
     fn api(&self, request: &Request<Bytes>, refusal: &'static str) -> Answer {
         let good = |field: &str| self.tokens.accepts_bearer(field);
         let checked = exactly(request, &[("authorization", &good)]);
-        echo_if(request, checked, || json(StatusCode::UNAUTHORIZED, refusal))
+        echo_if(request, &checked, || {
+            json(StatusCode::UNAUTHORIZED, refusal)
+        })
     }
 }
 

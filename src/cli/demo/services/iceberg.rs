@@ -33,7 +33,7 @@ impl Iceberg {
 
     pub(in crate::cli::demo) fn answer(&self, request: &Request<Bytes>) -> Answer {
         match request.uri().path() {
-            "/v1/oauth/tokens" => self.token(request).unwrap_or_else(|refusal| refusal),
+            "/v1/oauth/tokens" => self.token(request).unwrap_or_else(Refusal::answer),
             path if path.starts_with("/v1/") => self.catalog(request),
             _ => failure(
                 StatusCode::NOT_FOUND,
@@ -43,13 +43,13 @@ impl Iceberg {
         }
     }
 
-    fn token(&self, request: &Request<Bytes>) -> Result<Answer, Answer> {
+    fn token(&self, request: &Request<Bytes>) -> Result<Answer, Refusal> {
         self.tokens.asked();
-        let form = form(request).ok_or_else(|| refused("invalid_request"))?;
+        let form = form(request).ok_or(Refusal::of("invalid_request"))?;
         match form.get("grant_type").map(String::as_str) {
             Some("client_credentials") => self.client_credentials(request, &form),
             Some(EXCHANGE) => self.exchange(request, &form),
-            _ => Err(refused("unsupported_grant_type")),
+            _ => Err(Refusal::of("unsupported_grant_type")),
         }
     }
 
@@ -58,44 +58,42 @@ impl Iceberg {
         &self,
         request: &Request<Bytes>,
         form: &Parameters,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Answer, Refusal> {
         if request.headers().contains_key("authorization") {
-            return Err(refused("invalid_request"));
+            return Err(Refusal::of("invalid_request"));
         }
         let is = |name: &str, value| form.get(name).map(String::as_str) == Some(value);
         if !is("client_id", self.principal.id) || !is("client_secret", self.principal.secret) {
-            return Err(invalid_client());
+            return Err(Refusal::INVALID_CLIENT);
         }
         if !is("scope", SCOPE) {
-            return Err(refused("invalid_scope"));
+            return Err(Refusal::of("invalid_scope"));
         }
         Ok(self.issue(self.principal.id, LIFE))
     }
 
     /// A user's token, or the successor of one, against the token that the call itself carries.
-    fn exchange(&self, request: &Request<Bytes>, form: &Parameters) -> Result<Answer, Answer> {
+    fn exchange(&self, request: &Request<Bytes>, form: &Parameters) -> Result<Answer, Refusal> {
         if form.contains_key("client_secret") {
-            return Err(refused("invalid_request"));
+            return Err(Refusal::of("invalid_request"));
         }
         let own = bearer(request.headers()).and_then(|token| self.tokens.holder(token));
-        let own = own.ok_or_else(invalid_client)?;
+        let own = own.ok_or(Refusal::INVALID_CLIENT)?;
         let given = |name: &str| {
             let token = form.get(&format!("{name}_token"));
             match (token, form.get(&format!("{name}_token_type"))) {
                 (None, None) => Ok(None),
                 (Some(token), Some(kind)) if TYPES.contains(&kind.as_str()) => Ok(Some(token)),
-                _ => Err(refused("invalid_request")),
+                _ => Err(Refusal::of("invalid_request")),
             }
         };
-        let subject = given("subject")?.ok_or_else(|| refused("invalid_request"))?;
+        let subject = given("subject")?.ok_or(Refusal::of("invalid_request"))?;
         if let Some(actor) = given("actor")?
             && self.tokens.holder(actor).as_ref() != Some(&own)
         {
-            return Err(refused("invalid_grant"));
+            return Err(Refusal::of("invalid_grant"));
         }
-        let (holder, left) = self
-            .subject(subject)
-            .ok_or_else(|| refused("invalid_grant"))?;
+        let (holder, left) = self.subject(subject).ok_or(Refusal::of("invalid_grant"))?;
         Ok(self.issue(&holder, left.min(LIFE)))
     }
 
@@ -133,7 +131,7 @@ impl Iceberg {
     fn catalog(&self, request: &Request<Bytes>) -> Answer {
         let good = |field: &str| self.tokens.accepts_bearer(field);
         let checked = exactly(request, &[("authorization", &good)]);
-        echo_if(request, checked, || {
+        echo_if(request, &checked, || {
             match bearer(request.headers()).map(|token| self.tokens.standing(token)) {
                 Some(Standing::Expired) => failure(
                     StatusCode::from_u16(419).unwrap_or(StatusCode::UNAUTHORIZED),
@@ -151,17 +149,23 @@ impl Iceberg {
 }
 
 /// How the token endpoint refuses: `error` is a text.
-fn refused(code: &str) -> Answer {
-    json(
-        StatusCode::BAD_REQUEST,
-        format!(r#"{{"error":"{code}","error_description":"refused by the catalog"}}"#),
-    )
-}
+#[derive(Clone, Copy, Debug)]
+struct Refusal(StatusCode, &'static str);
 
-fn invalid_client() -> Answer {
-    let mut answer = refused("invalid_client");
-    *answer.status_mut() = StatusCode::UNAUTHORIZED;
-    answer
+impl Refusal {
+    const INVALID_CLIENT: Self = Self(StatusCode::UNAUTHORIZED, "invalid_client");
+
+    fn of(code: &'static str) -> Self {
+        Self(StatusCode::BAD_REQUEST, code)
+    }
+
+    fn answer(self) -> Answer {
+        let Self(status, code) = self;
+        json(
+            status,
+            format!(r#"{{"error":"{code}","error_description":"refused by the catalog"}}"#),
+        )
+    }
 }
 
 /// How the catalog refuses: `error` is an object.

@@ -58,7 +58,7 @@ impl Standard {
     fn api(&self, request: &Request<Bytes>) -> Answer {
         let good = |field: &str| self.tokens.accepts_bearer(field);
         let checked = exactly(request, &[("authorization", &good)]);
-        echo_if(request, checked, || {
+        echo_if(request, &checked, || {
             let mut answer = error(StatusCode::UNAUTHORIZED, "invalid_token");
             let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
             let headers = answer.headers_mut();

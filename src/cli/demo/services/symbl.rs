@@ -90,7 +90,7 @@ impl Symbl {
     fn api(&self, request: &Request<Bytes>) -> Answer {
         let good = |field: &str| self.tokens.accepts_bearer(field);
         let checked = exactly(request, &[("authorization", &good)]);
-        echo_if(request, checked, || {
+        echo_if(request, &checked, || {
             message(
                 StatusCode::UNAUTHORIZED,
                 "Token validation failed for provided token.",

@@ -56,8 +56,8 @@ impl Symphony {
 
     fn session(&self, request: &Request<Bytes>) -> Answer {
         self.sessions.asked();
-        if let Err(refusal) = self.login(request) {
-            return refusal;
+        if let Err((status, why)) = self.login(request) {
+            return error(status, why);
         }
         let issue = || jwt("login", self.bot, SESSION);
         let token = self.sessions.issue(issue(), self.bot, SESSION);
@@ -72,8 +72,8 @@ impl Symphony {
 
     fn key_manager(&self, request: &Request<Bytes>) -> Answer {
         self.key_manager.asked();
-        if let Err(refusal) = self.login(request) {
-            return refusal;
+        if let Err((status, why)) = self.login(request) {
+            return error(status, why);
         }
         let token = self.key_manager.issue(opaque(), self.bot, SESSION);
         json(
@@ -83,24 +83,21 @@ impl Symphony {
     }
 
     /// Checks a login: JSON with one assertion, RS512, of the bot, good for five minutes at most.
-    fn login(&self, request: &Request<Bytes>) -> Result<(), Answer> {
+    fn login(&self, request: &Request<Bytes>) -> Result<(), (StatusCode, &'static str)> {
         if request.method() != Method::POST {
-            return Err(error(StatusCode::METHOD_NOT_ALLOWED, "POST only"));
+            return Err((StatusCode::METHOD_NOT_ALLOWED, "POST only"));
         }
         if media_type(request) != Some("application/json") {
-            return Err(error(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "application/json only",
-            ));
+            return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json only"));
         }
         let body = object(request);
         let token = body.as_ref().and_then(|body| body.get("token")?.as_str());
         let Some(token) = token else {
-            return Err(error(StatusCode::BAD_REQUEST, "no token"));
+            return Err((StatusCode::BAD_REQUEST, "no token"));
         };
         let now = clock::unix_time().as_secs();
         self.check(token, now)
-            .map_err(|why| error(StatusCode::UNAUTHORIZED, why))
+            .map_err(|why| (StatusCode::UNAUTHORIZED, why))
     }
 
     fn check(&self, assertion: &str, now: u64) -> Result<(), &'static str> {
@@ -168,13 +165,13 @@ impl Symphony {
                 ("keymanagertoken", &|token| self.key_manager.accepts(token)),
             ],
         );
-        echo_if(request, checked, invalid_session)
+        echo_if(request, &checked, invalid_session)
     }
 
     fn pod(&self, request: &Request<Bytes>) -> Answer {
         let session: &dyn Fn(&str) -> bool = &|token| self.sessions.accepts(token);
         let checked = exactly(request, &[("sessiontoken", session)]);
-        echo_if(request, checked, invalid_session)
+        echo_if(request, &checked, invalid_session)
     }
 
     /// The Files API has an error shape of its own, and knows neither of the two tokens of the others.
@@ -185,7 +182,7 @@ impl Symphony {
             scope.is_some_and(|scope| scope.split(' ').any(|scope| scope == "sym-files"))
         };
         let checked = exactly(request, &[("authorization", &may_read)]);
-        echo_if(request, checked, || {
+        echo_if(request, &checked, || {
             json(
                 StatusCode::UNAUTHORIZED,
                 r#"{"error":"Invalid session token"}"#,
