@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod explain;
 mod file;
 mod harden;
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Schema => schema::run(),
         Command::Demo(args) => demo::run(&args),
     };
@@ -57,6 +59,8 @@ enum Command {
     Explain(explain::Args),
     /// Obtain one credential and describe it
     Token(token::Args),
+    /// Obtain every credential once and say what is found: lives, scopes, clocks, and what to change
+    Doctor(doctor::Args),
     /// Print the JSON Schema of the file, for completion in editors
     Schema,
     /// Show it at work, with stand-ins for everything else, on this machine

@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     })
 }
 
-fn find<'a>(
+pub(super) fn find<'a>(
     handles: &'a HashMap<String, CredentialHandle>,
     name: &str,
 ) -> Result<&'a CredentialHandle, Failure> {

@@ -9,6 +9,7 @@
 mod answers;
 mod architecture;
 mod cli;
+mod doctor;
 mod emulate;
 mod exchange;
 mod faults;

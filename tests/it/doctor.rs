@@ -1,0 +1,159 @@
+//! `bearerd doctor` against token endpoints that answer by a script.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::support::{SECRET, TokenAnswer, TokenEndpoint, closed_port};
+
+#[test]
+fn a_good_credential_is_told_with_its_facts_and_without_the_token() {
+    let jwt =
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3VlciIsImVtYWlsIjoiY2FuYXJ5QHgifQ.c2ln";
+    let body = format!(
+        r#"{{"access_token":"{jwt}","token_type":"Bearer","expires_in":3600,"scope":"read"}}"#
+    );
+    let date = "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: application/json\r\n";
+    let tokens = TokenEndpoint::always(TokenAnswer::Status(200, date.into(), body));
+    let file = File::new("good", &client_credentials("main", tokens.address()));
+
+    let output = file.doctor(&["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], true);
+    let found = &report["credentials"][0];
+    assert_eq!(found["name"], "main");
+    assert_eq!(found["kind"], "client_credentials");
+    assert_eq!(found["outcome"], "obtained");
+    assert_eq!(found["client_auth"], "basic");
+    assert_eq!(found["scope_asked"], "read write");
+    assert_eq!(found["scope_granted"], "read");
+    assert!(found["expires_in"].as_u64() > Some(3500), "{found}");
+    assert_eq!(found["parts"][0]["name"], "access_token");
+    let shown = &found["parts"][0]["jwt"];
+    assert_eq!(shown["alg"], "RS256");
+    assert_eq!(shown["claims"]["iss"], "https://issuer");
+    assert_eq!(shown["other_claims"][0], "email");
+    let call = &found["calls"][0];
+    assert_eq!(call["status"], 200);
+    assert!(call["clock_ahead"].as_f64() < Some(-1e9), "{call}");
+    let hints = found["hints"].to_string();
+    assert!(
+        hints.contains("did not grant `write`") && hints.contains("clock"),
+        "{hints}"
+    );
+    assert_eq!(tokens.calls(), 1, "each is obtained once");
+
+    for output in [output, file.doctor(&[]), file.doctor(&["main"])] {
+        assert_keeps_secrets(&output);
+        for secret in [jwt, "canary@x"] {
+            assert!(!shown_by(&output).contains(secret), "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn what_failed_is_1_and_tells_what_to_change() {
+    let refusal = r#"{"error":"invalid_client","error_description":"who?"}"#;
+    let json = "Content-Type: application/json\r\n";
+    let refuses = TokenEndpoint::always(TokenAnswer::Status(401, json.into(), refusal.into()));
+    let good = TokenEndpoint::good();
+    let credentials = [
+        client_credentials("bad", refuses.address()),
+        client_credentials("good", good.address()),
+        client_credentials("lost", closed_port()),
+    ];
+    let file = File::new("failed", &credentials.concat());
+    let output = file.doctor(&["--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    let [bad, good, lost] = [0, 1, 2].map(|at| &report["credentials"][at]);
+    assert_eq!(bad["failure"]["kind"], "rejected");
+    assert_eq!(bad["failure"]["permanent"], true);
+    assert_eq!(bad["failure"]["status"], 401);
+    assert_eq!(bad["failure"]["code"], "invalid_client");
+    assert!(bad["hints"].to_string().contains("basic_raw"), "{bad}");
+    assert_eq!(good["outcome"], "obtained");
+    assert_eq!(lost["failure"]["kind"], "unreachable");
+    assert_eq!(lost["failure"]["permanent"], false);
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(said.contains("not obtained: 2 of 3"), "{said}");
+    assert_keeps_secrets(&output);
+    assert_eq!(refuses.calls(), 1, "a wrong secret is shown once");
+    let output = file.doctor(&["good"]);
+    assert_eq!(output.status.code(), Some(0), "the others are let alone");
+    assert_keeps_secrets(&output);
+}
+
+#[test]
+fn a_wrong_file_and_a_wrong_name_are_2() {
+    let file = File::new("wrong", "  main: { oauth: {} }\n");
+    assert_eq!(file.doctor(&[]).status.code(), Some(2));
+    let tokens = TokenEndpoint::good();
+    let file = File::new("name", &client_credentials("main", tokens.address()));
+    let output = file.doctor(&["mian"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(shown_by(&output).contains("did you mean `main`?"));
+    assert_eq!(tokens.calls(), 0);
+}
+
+/// A configuration with these credentials, gone with the test.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, credentials: &str) -> Self {
+        let name = format!("bearerd-doctor-{name}-{}.yaml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let text = format!(
+            "listen: 127.0.0.1:0\ncredentials:\n{credentials}routes: [{{ match: /, upstream: 'http://127.0.0.1:9/', credential: {} }}]\n",
+            credentials.trim_start().split(':').next().unwrap()
+        );
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn doctor(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_bearerd"))
+            .arg("doctor")
+            .args(arguments)
+            .arg("--config")
+            .arg(&self.0)
+            .env_remove("BEARERD_LOG")
+            .env("BEARERD_TEST_SECRET", SECRET)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn client_credentials(name: &str, at: SocketAddr) -> String {
+    format!(
+        "  {name}:\n    client_credentials:\n      token_url: http://{at}/token?key=canary-in-the-query\n      \
+         client_id: tester\n      client_secret: {{ env: BEARERD_TEST_SECRET }}\n      scope: read write\n"
+    )
+}
+
+fn shown_by(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(err)
+}
+
+#[track_caller]
+fn assert_keeps_secrets(output: &Output) {
+    let shown = shown_by(output);
+    for secret in [SECRET, "canary-in-the-query", &crate::support::token(1)] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
