@@ -10,6 +10,7 @@
 //!   Admit              head, Host and browser checks           http::Request -> Admitted
 //!   Authenticate       who calls                               Admitted      -> Authenticated
 //!   MatchRoute         which route; may this caller use it     Authenticated -> Routed
+//!                      (a vendor's login ends here: refused, or answered with a placeholder)
 //!   RetryRejected      replays at most once                    Routed (re-enters everything below)
 //!   AttachCredential   leases the credential, waits if it must Routed        -> Credentialed
 //!   Inject             strips what the client sent, adds ours  Credentialed  -> Outbound
@@ -32,6 +33,8 @@
 //! | snapshot | one generation of all routes, immutable; a reload swaps it, a request keeps its own |
 //! | credential, source | what is injected; a source knows the protocol that obtains it |
 //! | slot | the one place of a credential in the cache: its token, its flight, its history |
+//! | login | a path at which the vendor hands out tokens; clients get none of them there |
+//! | placeholder | what a client that insists on logging in holds instead of a token |
 //! | lease | a credential that may be sent now; tells its generation |
 //! | flight | the one fetch of a slot that everybody waits for |
 //! | worker | a thread with a runtime, listeners, clients and upstream connections of its own |

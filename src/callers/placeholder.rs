@@ -166,7 +166,7 @@ pub fn find(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         })
 }
 
-/// What a caller is called in claims.
+/// What a caller is called in claims. Callers that are not the same are not called the same.
 fn name(caller: &Caller) -> Option<&str> {
     match caller {
         Caller::Anonymous => None,
