@@ -59,6 +59,16 @@ impl HttpUrl {
         }
     }
 
+    /// As an issuer names itself: with a slash at the end only where it is written.
+    pub fn as_issuer(&self) -> String {
+        let full = self.full();
+        if self.bare {
+            full.trim_end_matches('/').to_owned()
+        } else {
+            full
+        }
+    }
+
     /// Whether what is sent to it stays on this machine.
     pub fn is_loopback(&self) -> bool {
         let name = self.host.trim_end_matches('.');

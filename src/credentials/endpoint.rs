@@ -34,6 +34,7 @@ pub struct Endpoint {
     shown: Arc<str>,
     calls: Arc<Semaphore>,
     timeout: Duration,
+    plaintext: bool,
     version: Arc<TlsVersion>,
     /// What `Host` says where the URL's own host is the name in the certificate.
     host: Option<HeaderValue>,
@@ -118,6 +119,9 @@ pub enum EndpointError {
     /// Certificates are for TLS alone.
     #[error("a client certificate or `server_name` needs an https URL")]
     NoTls,
+    /// RFC 8414 2: an issuer has none.
+    #[error("an issuer's URL can't have a query")]
+    Query,
     /// The TLS or HTTP library refuses.
     #[error("no TLS client: {0}")]
     Tls(String),
@@ -173,6 +177,7 @@ impl Endpoint {
             url,
             calls: Arc::new(Semaphore::new(MOST_CALLS)),
             timeout: settings.timeout,
+            plaintext: settings.danger_plaintext,
             host,
             tls: settings.tls_fingerprint(),
         })
@@ -181,6 +186,24 @@ impl Endpoint {
     /// Scheme, host and path: what may be shown.
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// The path of its URL.
+    pub(super) fn path(&self) -> &str {
+        self.url.path()
+    }
+
+    /// Another endpoint, called in the same way: with the same trust, certificate and deadlines.
+    ///
+    /// # Errors
+    /// As [`Endpoint::new`].
+    pub(super) fn elsewhere(&self, url: &str) -> Result<Self, EndpointError> {
+        let url = usable(url, self.plaintext)?;
+        Ok(Self {
+            shown: shown(&url),
+            url,
+            ..self.clone()
+        })
     }
 
     /// Adds what decides where the secrets go; deadlines do not.
@@ -314,7 +337,16 @@ fn builder(
 }
 
 fn checked(settings: &EndpointSettings) -> Result<Url, EndpointError> {
-    let url = Url::parse(&settings.url).map_err(|_| EndpointError::Url)?;
+    let url = usable(&settings.url, settings.danger_plaintext)?;
+    if url.scheme() == "http" && (settings.identity.is_some() || settings.server_name.is_some()) {
+        return Err(EndpointError::NoTls);
+    }
+    Ok(url)
+}
+
+/// A URL to which secrets may be sent.
+fn usable(url: &str, danger_plaintext: bool) -> Result<Url, EndpointError> {
+    let url = Url::parse(url).map_err(|_| EndpointError::Url)?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(EndpointError::Url);
     }
@@ -324,11 +356,8 @@ fn checked(settings: &EndpointSettings) -> Result<Url, EndpointError> {
     if url.fragment().is_some() {
         return Err(EndpointError::Fragment);
     }
-    if url.scheme() == "http" && !settings.danger_plaintext && !is_loopback(&url) {
+    if url.scheme() == "http" && !danger_plaintext && !is_loopback(&url) {
         return Err(EndpointError::Plaintext);
-    }
-    if url.scheme() == "http" && (settings.identity.is_some() || settings.server_name.is_some()) {
-        return Err(EndpointError::NoTls);
     }
     Ok(url)
 }

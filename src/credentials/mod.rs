@@ -6,6 +6,7 @@
 mod cache;
 mod calls;
 mod client_auth;
+mod discovery;
 mod endpoint;
 mod error;
 mod fingerprint;
@@ -33,6 +34,7 @@ mod watched;
 
 pub use calls::{Asked, Call};
 pub use client_auth::{Assertion, Audience, Client, ClientAuth};
+pub use discovery::Discovery;
 pub use endpoint::{ClientIdentity, Endpoint, EndpointError, EndpointSettings};
 pub use error::{CredentialError, CredentialErrorKind, FailureKind, FetchError, Refused, Retry};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
@@ -42,7 +44,7 @@ pub use linked::Linked;
 pub use registry::{CacheSettings, CredentialHandle, Credentials, Obtained, Rejection, obtain};
 pub use source::{BoxFuture, Credential, Fetch, PartName, Source};
 pub use subject::{Subject, SubjectError, SubjectToken, TokensFrom};
-pub use token_call::{Ask, Extras, Token, TokenCall, TokenCallError};
+pub use token_call::{Ask, Extras, Target, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
 pub use view::{Account, Counters, CredentialView, FetchView, SlotState, SubjectsView};
 pub use watched::Watched;

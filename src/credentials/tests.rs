@@ -2,6 +2,7 @@
 
 mod calls;
 mod canary;
+mod discovery;
 mod fake;
 mod http;
 mod linked;

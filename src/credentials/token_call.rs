@@ -1,6 +1,6 @@
 //! A call to a token endpoint as every OAuth grant makes it: the grant's own parameters, who we are, what we ask for.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -12,17 +12,38 @@ use http::{
 use zeroize::Zeroizing;
 
 use super::{
-    ClientAuth, Credential, Endpoint, FailureKind, FetchError, FingerprintBuilder, calls,
-    endpoint::Answer, form::Form, token_response,
+    ClientAuth, Credential, Discovery, Endpoint, FailureKind, FetchError, FingerprintBuilder,
+    calls, endpoint::Answer, form::Form, token_response,
 };
 use crate::{clock::Instant, secret::Secret};
 
 /// The settings that all OAuth grants share.
 #[derive(Clone, Debug)]
 pub struct TokenCall {
-    endpoint: Endpoint,
+    target: Target,
     auth: ClientAuth,
     extras: Extras,
+}
+
+/// Where a token call goes.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// To the token endpoint of the file.
+    Endpoint(Endpoint),
+    /// To the one that the issuer's document names.
+    Issuer(Arc<Discovery>),
+}
+
+impl From<Endpoint> for Target {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::Endpoint(endpoint)
+    }
+}
+
+impl From<Discovery> for Target {
+    fn from(discovery: Discovery) -> Self {
+        Self::Issuer(Arc::new(discovery))
+    }
 }
 
 /// What one token call asks.
@@ -127,7 +148,7 @@ impl TokenCall {
     /// # Errors
     /// [`TokenCallError`] names the parameter or header.
     pub fn new(
-        endpoint: Endpoint,
+        target: impl Into<Target>,
         auth: ClientAuth,
         extras: Extras,
     ) -> Result<Self, TokenCallError> {
@@ -151,15 +172,18 @@ impl TokenCall {
             }
         }
         Ok(Self {
-            endpoint,
+            target: target.into(),
             auth,
             extras,
         })
     }
 
-    /// Where it calls, as it may be shown.
+    /// Where it calls, as it may be shown; the issuer, as long as the token endpoint is not known.
     pub fn shown(&self) -> &str {
-        self.endpoint.shown()
+        match &self.target {
+            Target::Endpoint(endpoint) => endpoint.shown(),
+            Target::Issuer(discovery) => discovery.shown(),
+        }
     }
 
     /// Asks for a credential; `grant` holds the grant's own parameters, `grant_type` among them.
@@ -196,6 +220,23 @@ impl TokenCall {
 
     /// The answer as it came, for endpoints that issue something else than tokens.
     pub(super) async fn send(&self, ask: Ask<'_>) -> Result<Answer, FetchError> {
+        let discovery = match &self.target {
+            Target::Endpoint(endpoint) => return self.send_to(endpoint, ask).await,
+            Target::Issuer(discovery) => discovery,
+        };
+        let found = discovery.find(false).await?;
+        let answer = self.send_to(&found.endpoint, ask).await?;
+        let moved = found.cached && matches!(answer.status.as_u16(), 404 | 410);
+        if moved
+            && let Ok(newer) = discovery.find(true).await
+            && newer.endpoint.shown() != found.endpoint.shown()
+        {
+            return self.send_to(&newer.endpoint, ask).await;
+        }
+        Ok(answer)
+    }
+
+    async fn send_to(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Answer, FetchError> {
         let mut form = Form::default();
         for (name, value) in ask.form {
             form.add(name, value);
@@ -207,7 +248,7 @@ impl TokenCall {
         let authorization = match ask.bearer {
             // One mechanism in a request (RFC 6749 2.3): the token stands for the client.
             Some(token) => Some(bearer(token)?),
-            None => self.auth.apply(&mut form, self.endpoint.shown()).await?,
+            None => self.auth.apply(&mut form, endpoint.shown()).await?,
         };
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value);
@@ -219,7 +260,7 @@ impl TokenCall {
         };
         let scope = self.extras.scope.as_deref().filter(|_| ask.scope);
         calls::asking(client_auth, scope);
-        self.endpoint.post(&self.extras.query, headers, &form).await
+        endpoint.post(&self.extras.query, headers, &form).await
     }
 
     fn ask_for(&self, scope: bool, form: &mut Form) {
@@ -246,7 +287,11 @@ impl TokenCall {
             builder.list(list.iter(), |b, (name, value)| b.text(name).secret(value))
         };
         let extras = &self.extras;
-        let builder = self.auth.fingerprint(self.endpoint.fingerprint(builder));
+        let builder = match &self.target {
+            Target::Endpoint(endpoint) => endpoint.fingerprint(builder),
+            Target::Issuer(discovery) => discovery.fingerprint(builder),
+        };
+        let builder = self.auth.fingerprint(builder);
         let builder = builder.option(extras.scope.as_deref(), FingerprintBuilder::text);
         let builder = texts(texts(builder, &extras.audiences), &extras.resources);
         pairs(pairs(builder, &extras.params), &extras.query)

@@ -216,6 +216,25 @@ fn status_code(number: f64) -> Option<Code> {
     StatusCode::from_u16(whole).ok().map(Code::Status)
 }
 
+/// A refusal of which only the status matters.
+pub(super) fn refused(
+    status: StatusCode,
+    headers: &HeaderMap,
+    wall: Duration,
+    detail: String,
+) -> FetchError {
+    let status = if status.is_success() || status.is_informational() {
+        StatusCode::NOT_FOUND
+    } else {
+        status
+    };
+    FetchError {
+        detail: detail.into(),
+        refusal: None,
+        ..failure(status, None, retry_after(headers, wall))
+    }
+}
+
 fn failure(status: StatusCode, code: Option<&Code>, after: Option<Duration>) -> FetchError {
     let answered = format!("answered {}", status.as_u16());
     let (kind, detail) = match code {

@@ -26,8 +26,10 @@ pub use tls::Tls;
 crate::config_struct! {
     /// What every OAuth grant has: where it asks, who asks, what for.
     pub struct OauthKeys = "the keys of OAuth grants" {
-        /// The token endpoint; its query is kept.
-        required token_url: HttpUrl,
+        /// The token endpoint; its query is kept. This or `issuer` must be there.
+        optional token_url: HttpUrl,
+        /// The authorization server, whose document names the token endpoint (OpenID Connect Discovery, RFC 8414).
+        optional issuer: HttpUrl,
         /// The client's account at the authorization server.
         optional client_id: String,
         /// Its secret; `client_auth` `basic`, `basic_raw`, `body` and `client_secret_jwt` need it.
@@ -62,7 +64,7 @@ crate::config_struct! {
 impl OauthKeys {
     /// The token call of these keys. Every fault is reported, not only the first.
     pub(super) fn build(&self, asker: Asker, cx: &mut dyn BuildContext) -> Option<TokenCall> {
-        let endpoint = self.endpoint(cx);
+        let target = self.target(cx);
         let auth = self.auth(asker, cx);
         let params = pairs(self.params.as_ref(), cx);
         let query = pairs(self.query.as_ref(), cx);
@@ -88,17 +90,15 @@ impl OauthKeys {
             query: query?,
             default_expires_in: self.default_expires_in.value,
         };
-        match TokenCall::new(endpoint?, auth?, extras) {
+        match TokenCall::new(target?, auth?, extras) {
             Ok(call) => Some(call),
             Err(error) => {
                 let span = match &error {
                     TokenCallError::Parameter(name) => place(self.params.as_ref(), name),
                     TokenCallError::Header(name) => place(self.headers.as_ref(), name.as_str()),
                 };
-                cx.report(Diagnostic::error(
-                    span.unwrap_or(self.token_url.span),
-                    error.to_string(),
-                ));
+                let span = span.unwrap_or(cx.span());
+                cx.report(Diagnostic::error(span, error.to_string()));
                 None
             }
         }

@@ -49,7 +49,7 @@ impl Scripted {
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> String {
+pub(super) async fn read_request(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -79,7 +79,7 @@ pub(super) fn answer(status: &str, headers: &str, body: &str) -> String {
     )
 }
 
-fn settings(url: &str) -> EndpointSettings {
+pub(super) fn settings(url: &str) -> EndpointSettings {
     EndpointSettings {
         timeout: Duration::from_secs(5),
         ..EndpointSettings::new(url)

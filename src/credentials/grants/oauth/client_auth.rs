@@ -297,12 +297,17 @@ impl OauthKeys {
         audience: Option<&Sp<AudienceKey>>,
         cx: &mut dyn BuildContext,
     ) -> Option<Audience> {
-        match audience.map(|audience| (&audience.value, audience.span)) {
-            None | Some((AudienceKey::TokenUrl, _)) => Some(Audience::TokenUrl),
-            Some((AudienceKey::Text(text), _)) => Some(Audience::Text(text.clone())),
-            Some((AudienceKey::Issuer, span)) => {
+        let issuer = self.issuer.as_ref().map(|url| url.as_issuer());
+        match (audience.map(|it| (&it.value, it.span)), issuer) {
+            // Only the issuer is safe against servers that pass assertions on (RFC 7523bis).
+            (None | Some((AudienceKey::Issuer, _)), Some(issuer)) => Some(Audience::Text(issuer)),
+            (None | Some((AudienceKey::TokenUrl, _)), _) => Some(Audience::TokenUrl),
+            (Some((AudienceKey::Text(text), _)), _) => Some(Audience::Text(text.clone())),
+            (Some((AudienceKey::Issuer, span)), None) => {
                 let error = Diagnostic::error(span, "the issuer is not known");
-                cx.report(error.hint("write the issuer itself, as a text"));
+                cx.report(error.hint(
+                    "write the issuer itself, as a text, or `issuer:` instead of `token_url:`",
+                ));
                 None
             }
         }

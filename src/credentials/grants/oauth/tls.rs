@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{BuildContext, OauthKeys};
+use super::{AuthMethod, BuildContext, ClientAuthKey, OauthKeys};
 use crate::{
-    config::{Diagnostic, SecretSource, Sp},
-    credentials::{ClientIdentity, Endpoint, EndpointError, EndpointSettings},
+    config::{Diagnostic, HttpUrl, SecretSource, Sp},
+    credentials::{ClientIdentity, Discovery, Endpoint, EndpointError, EndpointSettings, Target},
 };
 
 crate::config_struct! {
@@ -23,12 +23,47 @@ crate::config_struct! {
 }
 
 impl OauthKeys {
-    pub(super) fn endpoint(&self, cx: &mut dyn BuildContext) -> Option<Endpoint> {
+    /// Where the call goes: exactly one of `token_url` and `issuer` says so.
+    pub(super) fn target(&self, cx: &mut dyn BuildContext) -> Option<Target> {
+        match (&self.token_url, &self.issuer) {
+            (Some(url), None) => Some(self.endpoint(url, cx)?.into()),
+            (None, Some(issuer)) => self.discovery(issuer, cx).map(Target::from),
+            (None, None) => {
+                let error = Diagnostic::error(cx.span(), "`token_url` is missing");
+                cx.report(error.hint("give the token endpoint, or `issuer` to have it found"));
+                None
+            }
+            (Some(_), Some(issuer)) => {
+                let error = "both `token_url` and `issuer` say where the token endpoint is";
+                cx.report(Diagnostic::error(issuer.span, error).hint("keep one of the two"));
+                None
+            }
+        }
+    }
+
+    fn discovery(&self, issuer: &Sp<HttpUrl>, cx: &mut dyn BuildContext) -> Option<Discovery> {
+        let origin = self.endpoint(issuer, cx)?;
+        if let Some(name) = self.tls.as_ref().and_then(|tls| tls.server_name.as_ref()) {
+            let error = "`server_name` belongs to one endpoint, and `issuer` may name any";
+            cx.report(Diagnostic::error(name.span, error).hint("give `token_url` instead"));
+            return None;
+        }
+        let mtls = matches!(self.client_auth.value, ClientAuthKey::Word(AuthMethod::Tls));
+        match Discovery::new(issuer.as_issuer(), origin, mtls) {
+            Ok(discovery) => Some(discovery),
+            Err(error) => {
+                cx.report(Diagnostic::error(issuer.span, error.to_string()));
+                None
+            }
+        }
+    }
+
+    fn endpoint(&self, url: &Sp<HttpUrl>, cx: &mut dyn BuildContext) -> Option<Endpoint> {
         let settings = EndpointSettings {
             connect_timeout: self.connect_timeout.value,
             timeout: self.timeout.value,
             danger_plaintext: self.danger_plaintext.value,
-            ..EndpointSettings::new(self.token_url.full())
+            ..EndpointSettings::new(url.full())
         };
         let settings = match &self.tls {
             Some(tls) => tls.add(settings, cx)?,
@@ -41,7 +76,7 @@ impl OauthKeys {
                     Some(tls) => tls.place(&error),
                     None => None,
                 };
-                let span = span.unwrap_or(self.token_url.span);
+                let span = span.unwrap_or(url.span);
                 let diagnostic = Diagnostic::error(span, error.to_string());
                 cx.report(match error {
                     EndpointError::Plaintext => {

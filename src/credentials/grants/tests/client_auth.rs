@@ -136,3 +136,49 @@ fn without_secrets_a_key_is_stood_in_for() {
     };
     assert!(config.expect("decoded").build(&mut loader).is_some());
 }
+
+#[test]
+fn the_token_endpoint_is_given_or_found_by_its_issuer() {
+    let of = |keys: &str| {
+        let text = format!("{{client_id: me, client_auth: none, {keys}}}");
+        build("client_credentials", &text).map(|built| built.0)
+    };
+    let source = of("issuer: 'https://x.example/tenant'").expect("a source");
+    assert_eq!(source.endpoints(), ["https://x.example/tenant"]);
+    assert_ne!(
+        source.fingerprint(),
+        of("token_url: 'https://x.example/tenant'")
+            .expect("a source")
+            .fingerprint()
+    );
+    for (keys, says) in [
+        (
+            "issuer: 'https://x.example', token_url: 'https://x.example/t'",
+            "both `token_url` and `issuer`",
+        ),
+        ("scope: a", "`token_url` is missing"),
+        ("issuer: 'http://x.example'", "plain http"),
+        ("issuer: 'https://x.example/?a'", "can't have a query"),
+        (
+            "issuer: 'https://x.example', tls: {server_name: y.example}",
+            "belongs to one endpoint",
+        ),
+    ] {
+        let complaint = of(keys).map(|_| ()).expect_err(keys);
+        assert!(complaint.contains(says), "{keys}: {complaint}");
+    }
+}
+
+#[test]
+fn an_assertion_is_for_the_issuer_where_there_is_one() {
+    let pem = format!("key: \"{}\"", key());
+    let of = |audience: &str| {
+        let auth = format!("client_auth: {{private_key_jwt: {{{pem}{audience}}}}}");
+        let text = format!("{{issuer: 'https://x.example', client_id: me, {auth}}}");
+        let built = build("client_credentials", &text).expect(&text);
+        built.0.fingerprint()
+    };
+    assert_eq!(of(""), of(", audience: issuer"));
+    assert_eq!(of(""), of(", audience: 'https://x.example'"));
+    assert_ne!(of(""), of(", audience: token_url"));
+}
