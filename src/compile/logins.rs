@@ -194,3 +194,36 @@ const OAUTH: [&str; 7] = [
     "authorization_code",
     "device_code",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_has_many_urls() {
+        let url = |text: &str| HttpUrl::parse(text).unwrap();
+        let token = url("https://Login.Example.com/token");
+        for same in [
+            "https://login.example.com/",
+            "https://login.example.com:443/v2/",
+            "https://LOGIN.EXAMPLE.COM./",
+            "http://login.example.com/",
+        ] {
+            assert!(same_server(&token, &url(same)), "{same}");
+        }
+        for other in [
+            "https://login.example.com:8443/",
+            "https://example.com/",
+            "https://login.example.com.evil.example/",
+        ] {
+            assert!(!same_server(&token, &url(other)), "{other}");
+        }
+        for (one, other) in [
+            ("http://127.0.0.1:9000/", "http://localhost:9000/"),
+            ("http://[::1]:9000/", "http://[0:0:0:0:0:0:0:1]:9000/"),
+            ("https://[2001:db8::1]/", "https://[2001:DB8:0::0:1]/"),
+        ] {
+            assert!(same_server(&url(one), &url(other)), "{one} {other}");
+        }
+    }
+}
