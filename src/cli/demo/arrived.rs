@@ -21,11 +21,10 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// The fields that carry a credential, as shown.
-    pub(super) fn credentials(&self) -> impl Iterator<Item = (&str, &str)> {
-        let carries = |(name, _): &(&String, &String)| CARRIERS.contains(&name.as_str());
-        let all = self.headers.iter().filter(carries);
-        all.map(|(name, value)| (name.as_str(), value.as_str()))
+    /// The names of the fields that carry a credential.
+    pub(super) fn carriers(&self) -> impl Iterator<Item = &str> {
+        let all = self.headers.keys().map(String::as_str);
+        all.filter(|name| CARRIERS.contains(name))
     }
 }
 
@@ -44,21 +43,25 @@ pub(super) type Wanted<'a> = (&'static str, &'a dyn Fn(&str) -> bool);
 /// Checks that the credentials of a request are the `wanted` ones, good, each once, and no others.
 pub(super) fn exactly(request: &Request<Bytes>, wanted: &[Wanted<'_>]) -> Result<(), Wrong> {
     for (name, good) in wanted {
-        if !only(request.headers(), name).is_some_and(good) {
+        let is_good = if *name == IN_QUERY {
+            query(request).is_some_and(|query| query.get(*name).is_some_and(|it| good(it)))
+        } else {
+            only(request.headers(), name).is_some_and(good)
+        };
+        if !is_good {
             return Err(Wrong::Refused(name));
         }
     }
-    let surplus = CARRIERS
+    let unwanted = |name: &&str| wanted.iter().all(|(wanted, _)| wanted != name);
+    let in_headers = CARRIERS
         .into_iter()
-        .filter(|name| request.headers().contains_key(*name))
-        .find(|name| wanted.iter().all(|(wanted, _)| wanted != name));
-    if let Some(name) = surplus {
-        return Err(Wrong::Surplus(name));
+        .find(|name| unwanted(name) && request.headers().contains_key(*name));
+    let in_query = || query(request).is_none_or(|query| query.contains_key(IN_QUERY));
+    match in_headers {
+        Some(name) => Err(Wrong::Surplus(name)),
+        None if unwanted(&IN_QUERY) && in_query() => Err(Wrong::Surplus(IN_QUERY)),
+        None => Ok(()),
     }
-    if query(request).is_none_or(|query| query.contains_key(IN_QUERY)) {
-        return Err(Wrong::Surplus(IN_QUERY));
-    }
-    Ok(())
 }
 
 /// Answers 200 and what arrived; else a surplus with 400, and the rest as the service does.
@@ -129,7 +132,8 @@ const CARRIERS: [&str; 5] = [
     "x-api-key",
     "cookie",
 ];
-const IN_QUERY: &str = "access_token";
+/// The parameter of the query that does, where no header can be set: WebSockets of a browser.
+pub(super) const IN_QUERY: &str = "access_token";
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,9 @@ mod arrived;
 mod asked;
 mod client;
 mod key;
+mod paint;
 mod parties;
+mod scenes;
 mod services;
 mod stand_in;
 mod tokens;
@@ -68,7 +70,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if good {
         Ok(())
     } else {
-        Err(Failure::failed("not every request arrived authenticated"))
+        Err(Failure::failed("not every request arrived as it should"))
     }
 }
 
@@ -100,7 +102,8 @@ fn invitation(proxy: SocketAddr) -> String {
 Try it, without any credential:
 
    curl -s http://{proxy}/api/orders/7
-   curl -s http://{proxy}/brightpattern/users
+   curl -s http://{proxy}/brightpattern/configapi/v2/users
+   curl -s http://{proxy}/iceberg/v1/namespaces
    curl -s http://{proxy}/api/orders -d '{{\"item\":\"lamp\"}}'
    curl -s http://{proxy}/nowhere
 

@@ -15,6 +15,7 @@ use crate::secret::Secret;
 /// The running stand-ins.
 #[derive(Clone, Debug)]
 pub(super) struct Parties {
+    pub(super) iceberg: Iceberg,
     pub(super) bright_pattern: BrightPattern,
     pub(super) standard: Standard,
     /// The bot's half of the key.
@@ -59,6 +60,7 @@ impl Parties {
             standard: start!(standard),
         };
         Ok(Self {
+            iceberg,
             bright_pattern,
             standard,
             key,

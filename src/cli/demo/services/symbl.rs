@@ -10,7 +10,7 @@ use http::{Method, Request, StatusCode};
 
 use super::Client;
 use crate::cli::demo::{
-    arrived::{echo_if, exactly},
+    arrived::{IN_QUERY, echo_if, exactly},
     asked::{media_type, object},
     stand_in::{Answer, json},
     tokens::{Standing, Tokens, jwt},
@@ -37,6 +37,7 @@ impl Symbl {
         match request.uri().path() {
             // The colon is a colon: `%3A` is another path.
             "/oauth2/token:generate" => self.generate(request),
+            path if path.starts_with("/v1/streaming/") => self.streaming(request),
             path if path.starts_with("/v1/") => self.api(request),
             _ => message(StatusCode::NOT_FOUND, "Not found."),
         }
@@ -90,13 +91,22 @@ impl Symbl {
     fn api(&self, request: &Request<Bytes>) -> Answer {
         let good = |field: &str| self.tokens.accepts_bearer(field);
         let checked = exactly(request, &[("authorization", &good)]);
-        echo_if(request, &checked, || {
-            message(
-                StatusCode::UNAUTHORIZED,
-                "Token validation failed for provided token.",
-            )
-        })
+        echo_if(request, &checked, invalid_token)
     }
+
+    /// Where browsers connect, which can set no header on a WebSocket.
+    fn streaming(&self, request: &Request<Bytes>) -> Answer {
+        let good = |token: &str| self.tokens.accepts(token);
+        let checked = exactly(request, &[(IN_QUERY, &good)]);
+        echo_if(request, &checked, invalid_token)
+    }
+}
+
+fn invalid_token() -> Answer {
+    message(
+        StatusCode::UNAUTHORIZED,
+        "Token validation failed for provided token.",
+    )
 }
 
 fn message(status: StatusCode, message: &str) -> Answer {
@@ -174,5 +184,17 @@ mod tests {
             400
         );
         assert_eq!(call(&[("authorization", "Bearer made-up")]), 401);
+    }
+
+    #[tokio::test]
+    async fn streaming_wants_the_token_in_the_query() {
+        let symbl = Symbl::new(APPLICATION);
+        let token = ask(&symbl, GOOD).field("accessToken");
+        let call = |target: &str, headers: &[_]| seen(symbl.answer(&get(target, headers))).status;
+        let target = format!("/v1/streaming/1?access_token={token}");
+        let bearer = format!("Bearer {token}");
+        assert_eq!(call(&target, &[]), 200);
+        assert_eq!(call(&target, &[("authorization", &bearer)]), 400);
+        assert_eq!(call("/v1/streaming/1", &[("authorization", &bearer)]), 401);
     }
 }
