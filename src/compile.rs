@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     config::{self, Loaded, Report, Resolver, interpolate::Env},
-    credentials::{CredentialHandle, Credentials, grants},
+    credentials::{CredentialHandle, Credentials, grants, presets::PRESETS},
     routes::{Snapshot, table::TableBuilder},
     telemetry::metrics::Metrics,
     upstream::Upstreams,
@@ -113,7 +113,7 @@ fn read(path: &Path, cx: &Context<'_>) -> Result<Loaded, LoadError> {
         ))
     })?;
     let name = path.display().to_string();
-    Ok(config::load(&name, &text, cx.env, grants::KINDS))
+    Ok(config::load(&name, &text, cx.env, grants::KINDS, PRESETS))
 }
 
 /// Compiles `text`, which messages call `name`; relative paths in it start at the folder of `name`.
@@ -121,7 +121,7 @@ fn read(path: &Path, cx: &Context<'_>) -> Result<Loaded, LoadError> {
 /// # Errors
 /// Everything that is wrong with it, warnings included.
 pub fn load_text(name: &str, text: &str, cx: &Context<'_>) -> Result<Compiled, Box<Report>> {
-    compile(config::load(name, text, cx.env, grants::KINDS), cx)
+    compile(config::load(name, text, cx.env, grants::KINDS, PRESETS), cx)
 }
 
 /// Compiles what was read.

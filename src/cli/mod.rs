@@ -10,6 +10,7 @@ mod explain;
 mod file;
 mod harden;
 mod output;
+mod preset;
 mod proxy;
 mod run;
 mod schema;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Preset(args) => preset::run(&args),
         Command::Schema => schema::run(),
         Command::Demo(args) => demo::run(&args),
     };
@@ -61,6 +63,8 @@ enum Command {
     Token(token::Args),
     /// Obtain every credential once and say what is found: lives, scopes, clocks, and what to change
     Doctor(doctor::Args),
+    /// List the presets, or print one with its parameters
+    Preset(preset::Args),
     /// Print the JSON Schema of the file, for completion in editors
     Schema,
     /// Show it at work, with stand-ins for everything else, on this machine

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Context, settings};
+use super::{Context, inject::is_ours, settings};
 use crate::{
     config::{
         Decoder, Diagnostic, Resolver, SecretSource, Sp, Span,
@@ -67,8 +67,9 @@ pub(super) fn compile(
         done: HashSet::new(),
         path: Vec::new(),
     };
-    for (name, _) in credentials.iter() {
+    for (name, raw) in credentials.iter() {
         check_name(name, compiler.decoder);
+        check_strip(raw, compiler.decoder);
         compiler.build(&name.value);
     }
     let sources = compiler.sources;
@@ -193,7 +194,18 @@ pub(super) fn check_name(name: &Sp<String>, decoder: &mut Decoder) {
     }
 }
 
-/// The credentials of routes, and those that they build on.
+fn check_strip(raw: &RawCredential, decoder: &mut Decoder) {
+    let strip = raw.settings.strip.iter();
+    let headers = strip.filter_map(|strip| strip.headers.as_ref());
+    for name in headers.flat_map(|names| names.iter()) {
+        if is_ours(name) {
+            let message = format!("`{}` is the proxy's own and can't be stripped", name.value);
+            decoder.diagnostics.error(name.span, message);
+        }
+    }
+}
+
+/// The credentials of routes, those of their families, and those that they build on.
 fn used_names(file: &RawFile, sources: &Sources) -> HashSet<String> {
     let defaults = file
         .defaults
@@ -212,6 +224,13 @@ fn used_names(file: &RawFile, sources: &Sources) -> HashSet<String> {
         let links = sources.get(&name).map(|built| built.source.links());
         for linked in links.into_iter().flatten() {
             open.push(linked.name().to_string());
+        }
+        let raw = file.credentials.as_ref().and_then(|all| all.get(&name));
+        let families = raw.and_then(|raw| raw.settings.families.as_ref());
+        for family in families.iter().flat_map(|families| families.iter()) {
+            if !names.contains(&family.credential.value) {
+                open.push(family.credential.value.clone());
+            }
         }
         names.insert(name);
     }

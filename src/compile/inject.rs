@@ -33,11 +33,20 @@ pub(super) fn check_own(placement: &Placement, span: crate::config::Span, decode
 }
 
 /// What `inject:` says; none where diagnostics say why not.
-pub(super) fn compile(raw: &Sp<OneOrList<Inject>>, decoder: &mut Decoder) -> Option<Injection> {
+///
+/// `known` are the parts that the credential will have, where that is known.
+pub(super) fn compile(
+    raw: &Sp<OneOrList<Inject>>,
+    known: Option<&[&str]>,
+    decoder: &mut Decoder,
+) -> Option<Injection> {
     if raw.0.is_empty() {
         return decoder.fail(raw.span, "`inject` puts the credential nowhere");
     }
-    let injectors: Vec<_> = raw.iter().map(|item| injector(item, decoder)).collect();
+    let injectors: Vec<_> = raw
+        .iter()
+        .map(|item| injector(item, known, decoder))
+        .collect();
     let injectors: Vec<Injector> = injectors.into_iter().collect::<Option<_>>()?;
     match Injection::new(injectors) {
         Ok(injection) => Some(injection),
@@ -62,7 +71,7 @@ pub(super) fn keeps_callers_own(raw: &OneOrList<Inject>) -> bool {
             .all(|item| item.overwrite.as_ref().is_some_and(|o| !o.value))
 }
 
-fn injector(item: &Sp<Inject>, decoder: &mut Decoder) -> Option<Injector> {
+fn injector(item: &Sp<Inject>, known: Option<&[&str]>, decoder: &mut Decoder) -> Option<Injector> {
     if !item.failed.is_empty() {
         return None;
     }
@@ -77,8 +86,8 @@ fn injector(item: &Sp<Inject>, decoder: &mut Decoder) -> Option<Injector> {
             );
         }
     };
-    match Injector::new(place, item.value.value.0.expose(), None) {
-        Ok(injector) => Some(injector),
+    match Injector::new(place, item.value.value.0.expose(), known) {
+        Ok(injector) => Some(injector.optional(item.optional.value)),
         Err(error) => {
             decoder.push(explain(error, item, span));
             None

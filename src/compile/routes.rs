@@ -12,15 +12,17 @@ use super::{
 use crate::{
     callers::Placeholders,
     config::{
-        self, Decoder, Diagnostic, Resolver, Sp, Span,
-        raw::{RawDefaults, RawFile, RawRoute, UpstreamRef},
+        Decoder, Diagnostic, Resolver, Sp, Span,
+        raw::{CredentialSettings, RawDefaults, RawFile, RawRoute, UpstreamRef},
     },
     injectors::Injection,
     routes::{Login, OnFailure, host::HostPattern, pattern::Matcher, table::TableBuilder},
     upstream::Upstreams,
 };
 
+mod carried;
 mod emulate;
+mod families;
 mod finish;
 
 use emulate::Emulations;
@@ -40,6 +42,7 @@ pub(super) struct Draft<'f> {
 
 struct DraftCredential<'f> {
     name: &'f str,
+    settings: &'f CredentialSettings,
     injection: Injection,
     logins: Vec<Login>,
     placeholders: Option<Arc<Placeholders>>,
@@ -85,6 +88,7 @@ pub(super) fn draft<'f>(
     }
     emulate::warn_of_nothing(&drafts, checker.decoder);
     name_apart(&mut drafts, checker.decoder);
+    checker.add_families(&mut drafts);
     drafts
 }
 
@@ -222,51 +226,7 @@ impl<'f> Checker<'_, 'f, '_> {
             return Ok(None);
         };
         self.check_plaintext(raw, target);
-        let placeholders = self
-            .emulations
-            .placeholders(raw, name, self.decoder, self.resolver);
-        let all = self.file.credentials.as_ref();
-        let names: Vec<&str> = all.iter().flat_map(|all| all.names()).collect();
-        if !names.contains(&name.value.as_str()) {
-            let message = format!("there is no credential `{}`", name.value);
-            self.decoder
-                .push(Diagnostic::error(name.span, message).suggest(name, names));
-        }
-        let settings = &all.and_then(|all| all.get(name)).ok_or(())?.settings;
-        let inject = raw.inject.as_ref().or(settings.inject.as_ref());
-        let injection = match inject {
-            Some(inject) => inject::compile(inject, self.decoder),
-            None => self.sources.get(&name.value).map(|built| {
-                inject::check_own(&built.placement, name.span, self.decoder);
-                inject::own(&built.placement)
-            }),
-        };
-        let overwrite = raw.overwrite.as_ref().or(settings.overwrite.as_ref());
-        let overwrite = overwrite
-            .or(defaults.and_then(|d| d.overwrite.as_ref()))
-            .map(|o| o.value);
-        let on_failure = raw.on_failure.as_ref().or(settings.on_failure.as_ref());
-        let on_failure = on_failure
-            .or(defaults.and_then(|d| d.on_failure.as_ref()))
-            .map(|o| o.value);
-        let wait = raw
-            .wait
-            .as_ref()
-            .or(settings.wait.as_ref())
-            .or(defaults.and_then(|d| d.wait.as_ref()));
-        Ok(Some(DraftCredential {
-            name: &name.value,
-            injection: injection.ok_or(())?,
-            logins: target.map_or_else(Vec::new, |target| self.logins.at(&name.value, target)),
-            placeholders: placeholders?,
-            overwrite: overwrite
-                .unwrap_or(!inject.is_some_and(|inject| inject::keeps_callers_own(inject))),
-            wait: wait.map_or(WAIT, |wait| wait.value),
-            on_failure: match on_failure {
-                Some(config::raw::OnFailure::Pass) => OnFailure::Pass,
-                Some(config::raw::OnFailure::Deny) | None => OnFailure::Deny,
-            },
-        }))
+        self.carried(raw, name, name, target).map(Some)
     }
 
     fn check_plaintext(&mut self, raw: &RawRoute, target: Option<&Target>) {

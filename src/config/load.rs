@@ -7,6 +7,7 @@ use super::{
     interpolate::{self, Env},
     mask::Mask,
     node::Node,
+    presets::{self, Preset},
     raw::RawFile,
     reference,
     table::Variant,
@@ -36,8 +37,14 @@ pub struct Report {
     pub source: SourceMap,
 }
 
-/// Reads `text`, which messages call `name`; `kinds` are the grants that can be had.
-pub fn load(name: &str, text: &str, env: Env<'_>, kinds: &'static [Variant]) -> Loaded {
+/// Reads `text`, which messages call `name`; `kinds` are the grants that can be had, `presets` what stands for them.
+pub fn load(
+    name: &str,
+    text: &str,
+    env: Env<'_>,
+    kinds: &'static [Variant],
+    presets: &'static [Preset],
+) -> Loaded {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut decoder = Decoder {
         kinds,
@@ -47,8 +54,13 @@ pub fn load(name: &str, text: &str, env: Env<'_>, kinds: &'static [Variant]) -> 
     if let Some(root) = &mut root {
         interpolate::expand(root, env, &mut decoder);
     }
-    let file = root
+    let expanded = root
         .as_ref()
+        .and_then(|root| presets::expand(root, presets, &mut decoder));
+    // Excerpts show what was written, so `root` stays as it is.
+    let file = expanded
+        .as_ref()
+        .or(root.as_ref())
         .and_then(|root| RawFile::decode(root, &mut decoder).map(|file| Sp::new(file, root.span)));
     let folder = std::path::Path::new(name)
         .parent()

@@ -9,6 +9,7 @@ mod load;
 mod macros;
 pub mod mask;
 pub mod node;
+pub mod presets;
 pub mod raw;
 pub mod reference;
 pub mod render;

@@ -20,7 +20,7 @@ mod upstream;
 
 pub use self::{
     caller::{ApiKey, RawCaller},
-    credential::{CredentialSettings, Inject, RawCredential},
+    credential::{CredentialSettings, Family, Inject, RawCredential},
     emulate::{EmulateSetting, RawEmulate, RawLogin},
     route::{
         Cookies, Forwarded, Match, OnFailure, RawRefused, RawRoute, RawTimeouts, RefusedSetting,

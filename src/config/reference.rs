@@ -35,7 +35,7 @@ fn tables(kinds: &'static [Variant]) -> Vec<&'static Table> {
                         .iter()
                         .for_each(|kind| add((kind.table)(), kinds, found));
                 }
-                Type::Scalar(..) | Type::Bool | Type::Integer | Type::Words(_) => {}
+                Type::Scalar(..) | Type::Bool | Type::Integer | Type::Words(_) | Type::Any => {}
             }
         }
     }

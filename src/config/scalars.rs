@@ -19,6 +19,10 @@ pub struct ByteSize(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaskedText(pub Secret);
 
+/// Whatever stands there, to be read later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree(pub Node);
+
 /// A list, or one item without the brackets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OneOrList<T>(pub Vec<Sp<T>>);
@@ -92,6 +96,20 @@ impl Decode for MaskedText {
 
     fn ty() -> Type {
         Type::Scalar("text", None)
+    }
+}
+
+impl Decode for Tree {
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        match node.kind {
+            Kind::Faulty => None,
+            Kind::Null => decoder.mismatch(node, "a value"),
+            _ => Some(Self(node.clone())),
+        }
+    }
+
+    fn ty() -> Type {
+        Type::Any
     }
 }
 

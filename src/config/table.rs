@@ -62,6 +62,8 @@ pub enum Type {
     Table(&'static Table),
     /// One of several forms.
     AnyOf(Vec<Type>),
+    /// Whatever it is.
+    Any,
     /// A mapping with these keys and exactly one more, its kind.
     Tagged(&'static Table),
 }

@@ -18,6 +18,7 @@ mod lease;
 mod life;
 mod linked;
 mod pace;
+pub mod presets;
 mod refresher;
 mod refusals;
 mod registry;

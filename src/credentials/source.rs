@@ -31,6 +31,11 @@ pub trait Source: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The names of all parts that its credentials can have, where they are known beforehand.
+    fn parts(&self) -> Option<Vec<&str>> {
+        None
+    }
+
     /// Whether each [`Subject`] has a credential of its own.
     fn per_subject(&self) -> bool {
         false

@@ -16,6 +16,7 @@ use crate::{percent, secret::Secret};
 pub struct Injector {
     place: Place,
     template: Template,
+    optional: bool,
 }
 
 /// Where a value goes.
@@ -55,7 +56,16 @@ impl Injector {
     ) -> Result<Self, InjectorError> {
         place.check()?;
         let template = Template::new(template, known)?;
-        Ok(Self { place, template })
+        Ok(Self {
+            place,
+            template,
+            optional: false,
+        })
+    }
+
+    /// Whether nothing is set where the credential lacks a part, instead of an error.
+    pub fn optional(self, optional: bool) -> Self {
+        Self { optional, ..self }
     }
 
     /// Where the value goes.
@@ -74,19 +84,22 @@ impl Injector {
         into: &mut Rendered,
     ) -> Result<(), RenderError> {
         let place = || self.place.clone();
-        let value = self
-            .template
-            .render(part)
-            .map_err(|stopped| match stopped {
-                Stopped::MissingPart(part) => RenderError::MissingPart {
+        let value = match self.template.render(part) {
+            Ok(value) => value,
+            Err(Stopped::MissingPart(_)) if self.optional => return Ok(()),
+            Err(Stopped::MissingPart(part)) => {
+                return Err(RenderError::MissingPart {
                     place: place(),
                     part,
-                },
-                Stopped::Failed(source) => RenderError::Template {
+                });
+            }
+            Err(Stopped::Failed(source)) => {
+                return Err(RenderError::Template {
                     place: place(),
                     source,
-                },
-            })?;
+                });
+            }
+        };
         if value.is_empty() {
             return Err(RenderError::Unsendable { place: place() });
         }

@@ -41,6 +41,7 @@ impl Draft<'_> {
     ) -> (Matcher, Route) {
         let written = &self.raw.value;
         let defaults = self.defaults;
+        let settings = self.credential.as_ref().map(|carried| carried.settings);
         let (base_path, strip_prefix) = self.base_path();
         let (mut logins, mut placeholders) = (None, None);
         let credential = self.credential.map(|credential| {
@@ -57,7 +58,12 @@ impl Draft<'_> {
                 on_failure: credential.on_failure,
             }
         });
-        let strip = strip(written, defaults);
+        let mut strip = strip(written, defaults);
+        if let Some(more) = settings.and_then(|settings| settings.strip.as_ref()) {
+            let more = names(&more.value);
+            strip.headers.extend(more.headers);
+            strip.query.extend(more.query);
+        }
         let cookies = given(&written.cookies, defaults, |d| &d.cookies);
         let cookies = match cookies.map(|cookies| cookies.value) {
             Some(raw::Cookies::Pass) => Cookies::Pass,
@@ -74,7 +80,12 @@ impl Draft<'_> {
         };
         let replay = given(&written.replay_buffer, defaults, |d| &d.replay_buffer);
         let allow = given(&written.allow, defaults, |d| &d.allow);
-        let refused = given(&written.refused, defaults, |d| &d.refused);
+        // A vendor's own way to refuse is nearer than what holds for all routes.
+        let refused = written
+            .refused
+            .as_ref()
+            .or(settings.and_then(|settings| settings.refused.as_ref()))
+            .or(defaults.and_then(|defaults| defaults.refused.as_ref()));
         let guard = Guard::new(credential.as_ref(), callers, &strip, cookies, forwarded);
         let route = Route {
             metrics: cx.metrics.route(&self.name),
@@ -108,8 +119,12 @@ impl Draft<'_> {
 
 fn strip(raw: &RawRoute, defaults: Option<&RawDefaults>) -> Strip {
     let given = given(&raw.strip, defaults, |d| &d.strip);
+    given.map_or_else(Strip::default, |strip| names(strip))
+}
+
+fn names(strip: &raw::StripList) -> Strip {
     let texts = |names: &OneOrList<String>| names.iter().map(|name| name.value.clone()).collect();
-    given.map_or_else(Strip::default, |strip| Strip {
+    Strip {
         headers: strip
             .headers
             .iter()
@@ -121,7 +136,7 @@ fn strip(raw: &RawRoute, defaults: Option<&RawDefaults>) -> Strip {
             .as_ref()
             .map(|names| texts(names))
             .unwrap_or_default(),
-    })
+    }
 }
 
 fn refused(setting: &RefusedSetting) -> Refused {

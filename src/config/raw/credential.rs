@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{OnFailure, RawLogin};
+use super::{OnFailure, RawLogin, RefusedSetting, StripList};
 use crate::{
     config::{
-        Node, Span,
+        Diagnostic, Node, Sp, Span,
         decode::{Decode, Decoder},
         node::Kind,
-        scalars::{MaskedText, OneOrList},
+        scalars::{MaskedText, OneOrList, Tree},
         table::{Type, Variant},
     },
     config_struct,
@@ -23,10 +23,18 @@ config_struct! {
     /// A credential: exactly one kind, and how it is used.
     pub struct CredentialSettings = "a credential", unavailable = [
         "jwt_bearer", "token_exchange", "authorization_code", "device_code",
-        "preset", "recipe",
+        "recipe",
     ] {
         /// Where it goes in a request, instead of the kind's own place.
         optional inject: OneOrList<Inject>,
+        /// Parameters of `preset`.
+        optional with: Tree,
+        /// More that the client may not send on its routes, besides what the route says.
+        optional strip: StripList,
+        /// What counts as a refusal on its routes, unless the route says otherwise.
+        optional refused: RefusedSetting,
+        /// Which other credential requests carry whose path at the upstream is another family's: the longest path wins.
+        optional families: Vec<Sp<Family>>,
         /// `false` keeps a caller's own header instead of ours, where it sends one.
         optional overwrite: bool,
         /// What happens to a request for which it is not to be had.
@@ -48,6 +56,16 @@ config_struct! {
 }
 
 config_struct! {
+    /// Paths at the upstream that want another credential.
+    pub struct Family = "a family" {
+        /// The paths: a prefix where it ends in `/`, else exactly this one.
+        required path: String,
+        /// The credential that they want.
+        required credential: String,
+    }
+}
+
+config_struct! {
     /// One place in a request, exactly one of `header`, `query` and `cookie`, and what is put there.
     pub struct Inject = "an injection" {
         /// The header that is set.
@@ -58,6 +76,8 @@ config_struct! {
         optional cookie: String,
         /// What is put there: text with parts of the credential, as in `Bearer {{ access_token }}`.
         required value: MaskedText,
+        /// `true` sets nothing where the credential lacks a part of `value`, instead of an error.
+        default("false") optional: bool,
         /// `false` keeps a caller's own header instead of ours, where it sends one.
         optional overwrite: bool,
     }
@@ -99,6 +119,13 @@ impl Decode for RawCredential {
             failed,
             ..settings?
         };
+        if let Some(with) = &settings.with {
+            let error = Diagnostic::error(with.span, "`with` holds the parameters of a `preset`");
+            decoder.push(error.hint(format!(
+                "write the settings below `{}`, or name a preset",
+                kind.name
+            )));
+        }
         Some(Self {
             kind: kind.name,
             kind_span,

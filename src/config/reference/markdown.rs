@@ -65,6 +65,7 @@ fn row(out: &mut String, field: &Field) {
 fn describe(ty: &Type) -> String {
     match ty {
         Type::Scalar(name, _) => (*name).to_owned(),
+        Type::Any => "anything".into(),
         Type::Bool => "`true` or `false`".into(),
         Type::Integer => "number".into(),
         Type::Words(words) => format!("`{}`", words.join("`, `")),

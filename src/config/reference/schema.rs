@@ -92,6 +92,7 @@ fn value(ty: &Type) -> Value {
         // `1.10` is text to us where text is wanted, a number to an editor.
         Type::Scalar(_, None) => json!({ "type": ["string", "number", "boolean"] }),
         Type::Bool => json!({ "anyOf": [{ "type": "boolean" }, variable()] }),
+        Type::Any => json!({}),
         Type::Integer => json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, variable()] }),
         Type::Words(words) => json!({ "anyOf": [{ "enum": words }, variable()] }),
         Type::List(item) => json!({ "type": "array", "items": value(item) }),

@@ -11,7 +11,7 @@ use std::{
 
 use http::HeaderName;
 
-use super::{Algorithm, Linked, SigningKey, Source};
+use super::{Algorithm, Linked, SigningKey, Source, presets};
 use crate::{
     config::{Decode, Decoder, Diagnostic, Node, SecretSource, Sp, Span, table::Variant},
     secret::Secret,
@@ -38,6 +38,7 @@ pub static GRANTS: &[Grant] = &[
     exec::GRANT,
     file::GRANT,
     fixed::GRANT,
+    presets::GRANT,
 ];
 
 /// The kinds of credentials, as the decoder of the file wants them.
