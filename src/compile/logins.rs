@@ -11,7 +11,7 @@ use super::{credentials::Sources, upstreams::Target};
 use crate::{
     config::{
         Decoder, Diagnostic, HttpUrl, Sp,
-        raw::{RawFile, RawLogin},
+        raw::{RawCredential, RawFile, RawLogin},
     },
     injectors::TemplateError,
     routes::{HostHeader, Login, LoginAnswer, LoginPath, host::Authority},
@@ -43,7 +43,7 @@ impl Logins {
             let declared = raw.settings.emulate.iter().flat_map(|list| list.iter());
             let own = Own {
                 declared: declared.filter_map(|raw| login(raw, decoder)).collect(),
-                endpoints: endpoints(name, sources, &oauth),
+                endpoints: endpoints(name, raw, sources, &oauth),
             };
             logins.by_name.insert(name.value.clone(), own);
             for other in chain(name, sources) {
@@ -89,17 +89,28 @@ fn chain(name: &str, sources: &Sources) -> BTreeSet<String> {
 }
 
 /// The token endpoints that a credential calls itself. That of a grant of OAuth is answered as such.
-fn endpoints(name: &str, sources: &Sources, oauth: &Arc<LoginAnswer>) -> Vec<(HttpUrl, Login)> {
+fn endpoints(
+    name: &str,
+    raw: &RawCredential,
+    sources: &Sources,
+    oauth: &Arc<LoginAnswer>,
+) -> Vec<(HttpUrl, Login)> {
     let Some(built) = sources.get(name) else {
         return Vec::new();
     };
     let answered = OAUTH.contains(&built.source.grant());
+    // The endpoint is not known before the issuer's document is read, but all of them are called so.
+    let by_issuer = raw.grant.get("issuer").is_some();
+    let path = |at: usize, url: &HttpUrl| match by_issuer && at == 0 {
+        true => LoginPath::ending("/token"),
+        false => LoginPath::whole(&url.path),
+    };
     let urls = built.source.endpoints();
     let urls = urls.into_iter().filter_map(|url| HttpUrl::parse(url).ok());
     urls.enumerate()
         .map(|(at, url)| {
             let login = Login {
-                path: LoginPath::whole(&url.path),
+                path: path(at, &url),
                 // The first is the token endpoint, whatever else the grant needs.
                 answer: Some(Arc::clone(oauth)).filter(|_| answered && at == 0),
             };

@@ -166,3 +166,17 @@ fn no_header_names_another_path() {
     assert_eq!(data.len(), 3, "{sent:?}");
     assert!(!format!("{data:?}").contains("/token"), "{sent:?}");
 }
+
+#[test]
+fn an_endpoint_that_its_issuer_names_is_known_by_its_last_word() {
+    let vendor = super::vendor();
+    let address = vendor.address();
+    let proxy = TestProxy::start(&format!(
+        "credentials:\n  main:\n    client_credentials:\n      issuer: http://{address}/realms/x\n      \
+         client_id: tester\n      client_secret: {{ env: SECRET }}\n\
+         routes:\n  - {{ match: /v/, upstream: 'http://{address}/', credential: main }}\n"
+    ));
+    let answer = proxy.post("/v/realms/x/protocol/openid-connect/Token/", b"");
+    assert_eq!(answer.code(), "token_endpoint_denied");
+    assert_eq!(vendor.requests(), []);
+}
