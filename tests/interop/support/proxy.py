@@ -1,9 +1,11 @@
 """The program under test: `target/debug/bearerd`, or the one that BEARERD_BIN names."""
 
 import contextlib
+import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import requests
@@ -25,6 +27,14 @@ def grant(kind, **keys):
     """An entry of any kind as YAML; a key that is None is left out."""
     lines = "".join(f"      {key}: {value}\n" for key, value in keys.items() if value is not None)
     return f"    {kind}:\n{lines}"
+
+
+def by_program(*command, inject, logins):
+    """A credential that a program prints, where it goes, and what the vendor's own logins look like."""
+    places = "".join(f"      - {place}\n" for place in inject)
+    answers = "".join(f"      - {{ path: \"{path}\", body: '{json.dumps(body)}' }}\n" for path, body in logins.items())
+    argv = json.dumps([sys.executable, *map(str, command)])
+    return f"    exec: {{ command: {argv} }}\n    inject:\n{places}    emulate:\n{answers}"
 
 
 def routes_yaml(listen, health, credential, routes):
