@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod file;
 mod harden;
+mod login;
 mod output;
 mod preset;
 mod proxy;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Preset(args) => preset::run(&args),
+        Command::Login(args) => login::run(&args),
         Command::Schema => schema::run(),
         Command::Demo(args) => demo::run(&args),
     };
@@ -65,6 +67,8 @@ enum Command {
     Doctor(doctor::Args),
     /// List the presets, or print one with its parameters
     Preset(preset::Args),
+    /// Log in as a person for one credential; the result is kept beside the file
+    Login(login::Args),
     /// Print the JSON Schema of the file, for completion in editors
     Schema,
     /// Show it at work, with stand-ins for everything else, on this machine

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Account, Credential, CredentialError, CredentialView, Fetch, FetchError, Fingerprint, Lease,
-    Source, Subject, TokensFrom,
+    Login, Source, Subject, TokensFrom,
     cache::{Kin, Slot},
     flight::Landing,
     refresher,
@@ -180,6 +180,11 @@ impl CredentialHandle {
             }
             _ => Ok(self.clone()),
         }
+    }
+
+    /// How a person logs in to it, where one has to.
+    pub fn login(&self) -> Option<&dyn Login> {
+        self.0.source.login()
     }
 
     /// The headers of a request whose tokens are exchanged for it.

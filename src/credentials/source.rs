@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, pin::Pin, time::Duration};
 
-use super::{FetchError, Fingerprint, Lease, Linked, Subject, TokensFrom, Watched};
+use super::{FetchError, Fingerprint, Lease, Linked, Login, Subject, TokensFrom, Watched};
 use crate::{clock::Instant, secret::Secret};
 
 /// A boxed future: for what happens once an hour, never on the hit path.
@@ -48,6 +48,11 @@ pub trait Source: fmt::Debug + Send + Sync {
 
     /// The file that it reads its credential from: another one is fetched when that changes.
     fn watched(&self) -> Option<&Watched> {
+        None
+    }
+
+    /// How a person logs in to it, where one has to.
+    fn login(&self) -> Option<&dyn Login> {
         None
     }
 

@@ -22,7 +22,6 @@ const PASSED_DOWN: [&str; 2] = ["default_expires_in", "danger_plaintext"];
 config_struct! {
     /// A credential: exactly one kind, and how it is used.
     pub struct CredentialSettings = "a credential", unavailable = [
-        "jwt_bearer", "token_exchange", "authorization_code", "device_code",
         "recipe",
     ] {
         /// Where it goes in a request, instead of the kind's own place.

@@ -17,15 +17,21 @@ use crate::{
     secret::Secret,
 };
 
+pub mod authorization_code;
 pub mod client_credentials;
+pub mod device_code;
 pub mod exec;
 pub mod file;
 pub mod fixed;
+mod held;
+mod jwt;
+pub mod jwt_bearer;
 pub mod oauth;
 pub mod password;
 mod printed;
 mod refresh;
 pub mod refresh_token;
+pub mod token_exchange;
 
 pub use client_credentials::ClientCredentials;
 pub use fixed::Fixed;
@@ -35,6 +41,10 @@ pub static GRANTS: &[Grant] = &[
     client_credentials::GRANT,
     refresh_token::GRANT,
     password::GRANT,
+    jwt_bearer::GRANT,
+    authorization_code::GRANT,
+    device_code::GRANT,
+    token_exchange::GRANT,
     exec::GRANT,
     file::GRANT,
     fixed::GRANT,

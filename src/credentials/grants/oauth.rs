@@ -110,7 +110,7 @@ fn texts(list: &OneOrList<String>) -> Vec<String> {
 }
 
 /// All of them, or none when one can't be read.
-fn pairs(
+pub(super) fn pairs(
     named: Option<&Sp<Named<SecretSource>>>,
     cx: &mut dyn BuildContext,
 ) -> Option<Vec<(String, Secret)>> {

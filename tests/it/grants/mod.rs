@@ -1,9 +1,13 @@
 //! Each grant against a fake of its server: what is asked, what becomes of the answers, what is never sent.
 
+mod authorization_code;
 mod exec;
 mod file;
+mod jwt_bearer;
+mod login;
 mod password;
 mod refresh_token;
+mod token_exchange;
 
 use std::collections::BTreeMap;
 

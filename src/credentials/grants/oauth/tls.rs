@@ -58,7 +58,12 @@ impl OauthKeys {
         }
     }
 
-    fn endpoint(&self, url: &Sp<HttpUrl>, cx: &mut dyn BuildContext) -> Option<Endpoint> {
+    /// Any endpoint of this authorization server, called as the keys say.
+    pub(in crate::credentials::grants) fn endpoint(
+        &self,
+        url: &Sp<HttpUrl>,
+        cx: &mut dyn BuildContext,
+    ) -> Option<Endpoint> {
         let settings = EndpointSettings {
             connect_timeout: self.connect_timeout.value,
             timeout: self.timeout.value,

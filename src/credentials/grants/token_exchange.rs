@@ -1,0 +1,294 @@
+//! `token_exchange`: one token for another (RFC 8693), for a subject and perhaps an actor.
+
+use std::sync::Arc;
+
+use super::{
+    BuildContext, Grant, GrantConfig, decode,
+    oauth::{Asker, OauthKeys},
+};
+use crate::{
+    clock::{self, Instant},
+    config::{Diagnostic, table::Variant},
+    credentials::{
+        Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
+        FingerprintBuilder, Lease, Linked, Source, Subject, Token, TokenCall, TokensFrom,
+    },
+    secret::Secret,
+};
+
+mod origin;
+
+use origin::{Found, Origin, Place, TokenFrom, TokenType, urn};
+
+pub(super) const GRANT: Grant = Grant {
+    variant: Variant {
+        name: KEY,
+        table: || Config::TABLE,
+    },
+    decode: decode::<Config>,
+};
+
+crate::config_words! {
+    /// How a token is followed by the next.
+    pub enum Renew {
+        /// By an exchange of the subject's token, as before.
+        Fetch = "fetch",
+        /// By an exchange of the expiring token itself, which is also shown as `Authorization: Bearer`, as Iceberg has it;
+        /// from the start again where that is refused.
+        Exchange = "exchange",
+    }
+}
+
+crate::config_struct! {
+    /// One token for another (RFC 8693). What is issued neither outlives the tokens it was made of nor is renewed beyond.
+    pub struct Config = "`token_exchange`", flatten = [oauth: OauthKeys] {
+        /// For whom the token is.
+        required subject: TokenFrom,
+        /// Who acts for them.
+        optional actor: TokenFrom,
+        /// What kind of token to ask for; named as `type` is.
+        optional requested_token_type: TokenType,
+        /// How a token is followed by the next: `fetch` exchanges the subject's token again, `exchange` the expiring one
+        /// itself.
+        default("fetch") renew: Renew,
+        /// Exchanges tokens of requests that no caller's issuer has verified.
+        default("false") danger_unverified_subject: bool,
+    }
+}
+
+impl GrantConfig for Config {
+    fn build(&self, cx: &mut dyn BuildContext) -> Option<Arc<dyn Source>> {
+        if !self.failed.is_empty() {
+            return None;
+        }
+        let call = self.oauth.build(Asker::ClientOrNobody, cx);
+        let subject = self.subject.build(self.subject.span, cx);
+        let actor = match &self.actor {
+            Some(actor) => Some(actor.build(actor.span, cx)?),
+            None => None,
+        };
+        let subject = subject?;
+        let by_header = subject.header().is_some();
+        let actor_wants = actor.as_ref().map(|actor| &actor.place);
+        let apart = match actor_wants {
+            Some(Place::Header(_)) => !by_header,
+            Some(Place::Mint(_)) => by_header,
+            _ => false,
+        };
+        if apart {
+            let span = self.actor.as_ref().map_or(cx.span(), |actor| actor.span);
+            let error = Diagnostic::error(span, "subject and actor can't come from there together");
+            cx.report(error.hint(
+                "an actor's `header` goes with a subject's `header`, `mint` with anything but that",
+            ));
+            return None;
+        }
+        let tokens_from = subject.header().map(|header| TokensFrom {
+            subject: header.clone(),
+            actor: actor.as_ref().and_then(Origin::header).cloned(),
+            danger_unverified: self.danger_unverified_subject.value,
+        });
+        Some(Arc::new(TokenExchange {
+            call: call?,
+            subject,
+            actor,
+            requested: self
+                .requested_token_type
+                .as_ref()
+                .map(|it| it.value.0.clone()),
+            renew: self.renew.value,
+            tokens_from,
+        }))
+    }
+}
+
+/// Exchanges tokens.
+#[derive(Debug)]
+pub struct TokenExchange {
+    call: TokenCall,
+    subject: Origin,
+    actor: Option<Origin>,
+    requested: Option<String>,
+    renew: Renew,
+    tokens_from: Option<TokensFrom>,
+}
+
+impl Source for TokenExchange {
+    fn grant(&self) -> &'static str {
+        KEY
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let builder = self.call.fingerprint(FingerprintBuilder::new(KEY));
+        self.subject
+            .fingerprint(builder)
+            .option(self.actor.as_ref(), |b, actor| actor.fingerprint(b))
+            .option(self.requested.as_deref(), FingerprintBuilder::text)
+            .number(u64::from(self.renew == Renew::Exchange))
+            .number(u64::from(
+                self.tokens_from
+                    .as_ref()
+                    .is_some_and(|it| it.danger_unverified),
+            ))
+            .finish()
+    }
+
+    fn endpoints(&self) -> Vec<&str> {
+        vec![self.call.shown()]
+    }
+
+    fn links(&self) -> Vec<&Linked> {
+        self.origins().filter_map(Origin::link).collect()
+    }
+
+    fn per_subject(&self) -> bool {
+        self.origins().any(Origin::is_per_subject)
+    }
+
+    fn tokens_from(&self) -> Option<&TokensFrom> {
+        self.tokens_from.as_ref()
+    }
+
+    fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
+        Box::pin(async move {
+            match self.worth_exchanging(ask) {
+                Some(previous) => match self.exchange_again(previous).await {
+                    Err(error) if is_refused(&error) => self.begin(ask.subject).await,
+                    outcome => outcome,
+                },
+                None => self.begin(ask.subject).await,
+            }
+        })
+    }
+}
+
+impl TokenExchange {
+    fn origins(&self) -> impl Iterator<Item = &Origin> {
+        [&self.subject].into_iter().chain(self.actor.as_ref())
+    }
+
+    /// The expiring token, where it is alive, was not refused, and what it was made of lives on.
+    fn worth_exchanging<'a>(&self, ask: Fetch<'a>) -> Option<&'a Credential> {
+        let now = clock::now();
+        let previous = ask
+            .previous
+            .filter(|_| self.renew == Renew::Exchange && !ask.refused)?;
+        let alive = previous.life.is_none_or(|life| now < previous.sent + life);
+        let bounded = previous
+            .until
+            .is_some_and(|until| until <= now + previous.life.unwrap_or_default() / 2);
+        (alive && !bounded).then_some(previous)
+    }
+
+    /// The expiring token for the next (Iceberg's refresh): it is the subject, and shown in the client's place.
+    async fn exchange_again(&self, previous: &Credential) -> Result<Credential, FetchError> {
+        let token = previous.part("access_token").ok_or_else(|| {
+            FetchError::permanent(FailureKind::Internal, "there is no token to exchange")
+        })?;
+        let usual = urn("access_token");
+        let kind = previous.issued_type.as_deref().unwrap_or(&usual);
+        let form = [
+            ("grant_type", GRANT_TYPE),
+            ("subject_token", token.expose()),
+            ("subject_token_type", kind),
+        ];
+        let ask = Ask {
+            bearer: Some(token),
+            ..Ask::new(&form)
+        };
+        let token = self.call.ask(ask).await?;
+        bounded(token, previous.until, previous.made_from.clone())
+    }
+
+    /// The start of the chain. Links whose tokens the endpoint refuses are asked for others, once.
+    async fn begin(&self, subject: &Subject) -> Result<Credential, FetchError> {
+        let first = self.find(subject).await?;
+        match self.exchange(&first).await {
+            Err(error) if is_of_a_link(&error) && first.iter().any(|it| it.lease.is_some()) => {
+                self.leases(&first)
+                    .for_each(|(linked, lease)| linked.reject(lease));
+                let second = self.find(subject).await?;
+                self.exchange(&second).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The tokens of subject and actor.
+    async fn find(&self, subject: &Subject) -> Result<Vec<Found>, FetchError> {
+        let (given, acting) = match subject {
+            Subject::Tokens { subject, actor } => (Some(subject), actor.as_ref()),
+            _ => (None, None),
+        };
+        let mut found = vec![self.subject.find(subject, given).await?];
+        if let Some(actor) = &self.actor {
+            found.push(actor.find(subject, acting).await?);
+        }
+        Ok(found)
+    }
+
+    async fn exchange(&self, found: &[Found]) -> Result<Credential, FetchError> {
+        let mut form = vec![("grant_type", GRANT_TYPE)];
+        let names = [
+            ("subject_token", "subject_token_type"),
+            ("actor_token", "actor_token_type"),
+        ];
+        for ((origin, found), (name, kind)) in self.origins().zip(found).zip(names) {
+            form.push((name, found.token.expose()));
+            form.push((kind, &origin.kind));
+        }
+        if let Some(requested) = &self.requested {
+            form.push(("requested_token_type", requested));
+        }
+        let token = self.call.ask(Ask::new(&form)).await?;
+        self.leases(found)
+            .for_each(|(linked, lease)| linked.accept(lease));
+        let until = found.iter().filter_map(|found| found.until).min();
+        let leases = found.iter().filter_map(|found| found.lease.clone());
+        bounded(token, until, leases.collect())
+    }
+
+    fn leases<'a>(&'a self, found: &'a [Found]) -> impl Iterator<Item = (&'a Linked, &'a Lease)> {
+        self.origins()
+            .zip(found)
+            .filter_map(|(origin, found)| Some((origin.link()?, found.lease.as_ref()?)))
+    }
+}
+
+/// A credential that ends with what it was made of, at the latest.
+fn bounded(
+    token: Token,
+    until: Option<Instant>,
+    made_from: Vec<Lease>,
+) -> Result<Credential, FetchError> {
+    let most = until.map(|until| until.saturating_duration_since(token.sent));
+    let life = most.map_or(token.life, |most| most.min(token.life));
+    if life.is_zero() {
+        return Err(FetchError::malformed(
+            "the token that was exchanged has ended meanwhile",
+        ));
+    }
+    Ok(Credential {
+        life: Some(life),
+        // The chain begins anew instead.
+        refresh: None::<Secret>,
+        made_from,
+        until,
+        ..token.into()
+    })
+}
+
+/// The endpoint said no, as opposed to nothing or "not now".
+fn is_refused(error: &FetchError) -> bool {
+    error.kind == FailureKind::Rejected && error.refusal.is_some()
+}
+
+/// RFC 8693 2.2.2 and Iceberg's catalogs: the tokens are at fault, not the client.
+fn is_of_a_link(error: &FetchError) -> bool {
+    let bad_client = error.code() == Some("invalid_client");
+    let status = error.refusal.map(|refused| refused.status);
+    status == Some(401) && !bad_client || error.code() == Some("invalid_grant")
+}
+
+const KEY: &str = "token_exchange";
+const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
