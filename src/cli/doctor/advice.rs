@@ -1,4 +1,4 @@
-//! What to change, from what was seen: rules that know one vendor's endpoint first, then those for everybody.
+//! What to change, from what was seen: rules that know one grant or one vendor's endpoint first, then those for everybody.
 
 use super::report::{Finding, Outcome};
 
@@ -8,7 +8,9 @@ pub(super) fn on(finding: &Finding) -> Vec<String> {
     if finding.outcome == Outcome::Failed {
         let case = Case::of(finding);
         let fits = |rule: &&Rule| (rule.0)(&case);
-        let rule = VENDORS.iter().find(fits).or_else(|| ALL.iter().find(fits));
+        let rule = [&LOCAL[..], &VENDORS, &ALL]
+            .into_iter()
+            .find_map(|rules| rules.iter().find(fits));
         hints.extend(rule.map(|rule| rule.1.to_owned()));
     }
     hints.extend(scope(finding));
@@ -19,6 +21,8 @@ pub(super) fn on(finding: &Finding) -> Vec<String> {
 /// A failure, as the rules look at it.
 #[derive(Debug, Default)]
 struct Case<'a> {
+    grant: &'a str,
+    called: bool,
     /// The path of the call that ended it.
     path: &'a str,
     kind: &'a str,
@@ -39,6 +43,8 @@ impl<'a> Case<'a> {
         });
         let status = failure.status.or(last.and_then(|call| call.status));
         Self {
+            grant: finding.kind,
+            called: last.is_some(),
             path: path.unwrap_or_default(),
             kind: failure.kind,
             status: status.unwrap_or_default(),
@@ -54,6 +60,26 @@ impl<'a> Case<'a> {
 
 /// When it applies, and what to say then.
 type Rule = (fn(&Case<'_>) -> bool, &'static str);
+
+/// For what is no call, and for logins, which only a person can mend.
+const LOCAL: [Rule; 4] = [
+    (
+        |it| LOGINS.contains(&it.grant) && (!it.called || it.code == "invalid_grant"),
+        "a person has to log in first: `bearerd login` with the credential's name",
+    ),
+    (
+        |it| it.grant == "exec" && it.kind == "malformed",
+        "run the program by hand: it is to print the token and nothing else, or JSON as the handbook describes it",
+    ),
+    (
+        |it| it.grant == "exec",
+        "run the program by hand, as the user that bearerd runs as",
+    ),
+    (
+        |it| it.grant == "file",
+        "is the file there, readable for the user that bearerd runs as, and its token still good?",
+    ),
+];
 
 const VENDORS: [Rule; 9] = [
     (
@@ -196,6 +222,9 @@ const ALL: [Rule; 25] = [
         "this is a fault of bearerd: please report it",
     ),
 ];
+
+/// The grants that begin with a person.
+const LOGINS: [&str; 2] = ["authorization_code", "device_code"];
 
 /// Codes that blame the client.
 const REFUSED: [&str; 2] = ["invalid_client", "access_denied"];

@@ -70,7 +70,7 @@ pub(super) async fn all(handles: &[CredentialHandle], subject: &Subject) -> Repo
 }
 
 /// What builds on one that failed has not failed itself.
-fn blame(findings: &mut [Finding]) {
+pub(super) fn blame(findings: &mut [Finding]) {
     for at in 0..findings.len() {
         let (before, rest) = findings.split_at_mut(at);
         let finding = &mut rest[0];

@@ -1,5 +1,5 @@
 use super::{
-    advice,
+    advice, examine,
     report::{Call, Failing, Finding, Outcome, Part, Report},
     tell,
 };
@@ -126,6 +126,48 @@ fn every_kind_of_failure_has_a_hint() {
         }
         assert_eq!(advice::on(&finding).len(), 1, "{kind}");
     }
+}
+
+#[test]
+fn what_makes_no_call_has_hints_of_its_own() {
+    for (grant, code, part) in [
+        ("device_code", None, "bearerd login"),
+        ("authorization_code", Some("invalid_grant"), "bearerd login"),
+        ("exec", None, "by hand"),
+        ("file", None, "readable"),
+    ] {
+        let mut finding = failed("https://x.example/token", 400, code);
+        finding.kind = grant;
+        if code.is_none() {
+            finding.calls.clear();
+        }
+        assert_hint(&finding, part);
+    }
+}
+
+#[test]
+fn what_builds_on_a_failed_one_was_not_tried() {
+    let on = |name: &str, links: &[&str]| {
+        let mut finding = failed("https://x.example/token", 401, None);
+        finding.name = name.into();
+        finding.builds_on = links.iter().map(ToString::to_string).collect();
+        finding
+    };
+    let mut good = on("good", &[]);
+    good.outcome = Outcome::Obtained;
+    let mut findings = [
+        on("session", &[]),
+        good,
+        on("files", &["session"]),
+        on("user", &["files"]),
+        on("other", &["good"]),
+    ];
+    examine::blame(&mut findings);
+    let outcomes = findings.each_ref().map(|it| it.outcome);
+    let (failed, not_tried) = (Outcome::Failed, Outcome::NotTried);
+    let expected = [failed, Outcome::Obtained, not_tried, not_tried, failed];
+    assert_eq!(outcomes, expected);
+    assert!(findings[2].hints[0].contains("`session`"));
 }
 
 #[test]
