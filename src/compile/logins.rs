@@ -17,8 +17,8 @@ use crate::{
     routes::{HostHeader, Login, LoginAnswer, LoginPath, host::Authority},
 };
 
-/// The logins of every credential: its own, those of what it builds on, and of what builds on it. At the last ones
-/// it is what a token is bought with.
+/// The logins of every credential: its own, those of its families, of what it builds on, and of what builds on it. At
+/// the last ones it is what a token is bought with.
 pub(super) struct Logins {
     by_name: HashMap<String, Own>,
     related: HashMap<String, BTreeSet<String>>,
@@ -48,7 +48,15 @@ impl Logins {
             logins.by_name.insert(name.value.clone(), own);
             for other in chain(name, sources) {
                 logins.relate(&other, name);
-                logins.relate(name, &other);
+            }
+            // One vendor's: what its main credential lists counts for all of them.
+            let families = raw.settings.families.iter().flat_map(|list| list.iter());
+            let families: Vec<&str> = families.map(|it| it.credential.as_str()).collect();
+            for (at, one) in families.iter().enumerate() {
+                logins.relate(one, name);
+                families[..at]
+                    .iter()
+                    .for_each(|other| logins.relate(one, other));
             }
         }
         logins
@@ -70,8 +78,10 @@ impl Logins {
     }
 
     fn relate(&mut self, one: &str, other: &str) {
-        let related = self.related.entry(one.to_owned()).or_default();
-        related.insert(other.to_owned());
+        for (one, other) in [(one, other), (other, one)] {
+            let related = self.related.entry(one.to_owned()).or_default();
+            related.insert(other.to_owned());
+        }
     }
 }
 

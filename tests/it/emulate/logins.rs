@@ -187,3 +187,44 @@ routes:
     assert_eq!(sent.headers("sessiontoken"), [SECRET]);
     assert_eq!(sent.headers("keymanagertoken"), [format!("km-{SECRET}")]);
 }
+
+/// What a vendor's main credential lists counts for its families, which have routes of their own.
+#[test]
+fn families_share_logins_and_placeholders() {
+    let vendor = Upstream::ok();
+    let address = vendor.address();
+    let proxy = TestProxy::start(&format!(
+        r#"credentials:
+  pod:
+    static: {{ header: sessionToken, value: {{ env: SECRET }} }}
+    families: [{{ path: /agent/, credential: agent }}, {{ path: /relay/, credential: relay }}]
+    emulate:
+      - {{ path: /relay/login, body: '{{"token":"{{{{ placeholder }}}}"}}' }}
+      - /agent/login
+  agent: {{ static: {{ header: agentToken, value: {{ env: SECRET }} }} }}
+  relay: {{ static: {{ header: relayToken, value: {{ env: SECRET }} }} }}
+routes:
+  - {{ match: /, upstream: 'http://{address}/', credential: pod, emulate: true }}
+"#
+    ));
+    assert_eq!(
+        proxy.post("/agent/login", b"").code(),
+        "token_endpoint_denied"
+    );
+    let login = json(&proxy.post("/relay/login", b""));
+    let placeholder = login["token"].as_str().unwrap();
+    assert_eq!(vendor.requests(), []);
+    for (target, header) in [
+        ("/agent/x", "agenttoken"),
+        ("/relay/x", "relaytoken"),
+        ("/x", "sessiontoken"),
+    ] {
+        let answer = proxy.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nsessionToken: {placeholder}\r\n\r\n"
+        ));
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        let sent = vendor.requests().pop().unwrap();
+        assert_eq!(sent.headers(header), [SECRET], "{target}");
+        assert!(!format!("{sent:?}").contains("eyJ"), "{sent:?}");
+    }
+}
