@@ -65,7 +65,6 @@ def start_watched(start_proxy, canaries):
         assert_hidden("metrics", proxy.metrics(), canaries.all())
         proxy.stop()
         said = proxy.program.said()
-        assert "TRACE" in said or "DEBUG" in said, "the log was not at its loudest"
         assert canaries.all(), "nothing was looked for"
         assert_hidden("the log", said, canaries.all())
 

@@ -71,6 +71,9 @@ class TokenService:
         """Takes no DPoP proof without a nonce of its own from now on."""
         requests.post(f"{self.url}/test/dpop_nonce", timeout=5).raise_for_status()
 
+    def let_devices_ask_each(self, seconds):
+        requests.post(f"{self.url}/test/interval?seconds={seconds}", timeout=5).raise_for_status()
+
     def user_token(self, subject):
         """A token of a user's, such as an application would hand on."""
         answer = requests.get(f"{self.url}/test/user_token", params={"sub": subject}, timeout=5)

@@ -19,6 +19,17 @@ def approve(verification_uri, user_code, name="alice"):
         assert "success" in page.text.lower(), page.text
 
 
+def refuse(verification_uri, user_code):
+    """Enters the code that a device shows and says no."""
+    with requests.Session() as browser:
+        page = browser.get(verification_uri, params={"user_code": user_code}, timeout=10)
+        page = browser.post(verification_uri, data=filled(page.text, ""), timeout=10)
+        page.raise_for_status()
+        answer = {**filled(page.text, ""), "abort": "yes"}
+        answer.pop("confirm", None)
+        browser.post(verification_uri, data=answer, timeout=10)
+
+
 def action(form, page):
     target = re.search(r'action="([^"]*)"', form)
     return requests.compat.urljoin(page, unescape(target[1])) if target else page

@@ -6,8 +6,9 @@
 // issues tokens that the upstream accepts; the keys of the clients that sign lie beside it, one PEM for
 // each algorithm: client-ALG.pem. Each token request is one JSON line on stdout.
 // GET /test/requests tells how many there were; POST /test/life?seconds=N sets the life of later tokens;
-// POST /test/dpop_nonce asks for a nonce in every proof from now on; GET /test/user_token?sub=S is a
-// token of that user's, such as an application would hand on.
+// POST /test/dpop_nonce asks for a nonce in every proof from now on; POST /test/interval?seconds=N tells
+// devices how often to ask; GET /test/user_token?sub=S is a token of that user's, such as an application
+// would hand on.
 
 import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
@@ -87,6 +88,13 @@ provider.use(async (ctx, next) => {
   } else if (ctx.path === '/test/dpop_nonce') {
     state.dpopNonce = true;
     ctx.body = {};
+  } else if (ctx.path === '/test/interval') {
+    state.interval = Number(ctx.query.seconds);
+    ctx.body = {};
+  } else if (ctx.path === '/device/auth') {
+    await next();
+    // It tells none by itself: five seconds then.
+    if (state.interval) ctx.body.interval = state.interval;
   } else if (ctx.path === '/test/user_token') {
     ctx.body = { token: await issued({ sub: ctx.query.sub }) };
   } else if (ctx.path === '/token') {
