@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 
 use crate::{
+    callers::KeySets,
     compile::{self, Compiled, Context, LoadError, Settings},
     config::Report,
     credentials::Credentials,
@@ -43,6 +44,7 @@ struct Inner {
     variables: Variables,
     credentials: Credentials,
     upstreams: Upstreams,
+    key_sets: KeySets,
     metrics: Metrics,
     snapshot: Arc<ArcSwap<Snapshot>>,
     settings: Settings,
@@ -75,11 +77,13 @@ impl App {
     ) -> Result<(Self, Report), LoadError> {
         let credentials = Credentials::new(control.clone());
         let upstreams = Upstreams::default();
+        let key_sets = KeySets::new(control.clone());
         let metrics = Metrics::new();
         let context = Context {
             env: &*variables,
             credentials: &credentials,
             upstreams: &upstreams,
+            key_sets: &key_sets,
             metrics: &metrics,
             generation: 1,
             prewarm: true,
@@ -98,6 +102,7 @@ impl App {
             variables,
             credentials,
             upstreams,
+            key_sets,
             metrics,
             snapshot,
             settings,
@@ -120,6 +125,7 @@ impl App {
             env: &*inner.variables,
             credentials: &inner.credentials,
             upstreams: &inner.upstreams,
+            key_sets: &inner.key_sets,
             metrics: &inner.metrics,
             generation,
             prewarm: true,

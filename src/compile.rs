@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    callers::KeySets,
     config::{self, Loaded, Report, Resolver, interpolate::Env},
     credentials::{CredentialHandle, Credentials, grants, presets::PRESETS},
     routes::{Snapshot, table::TableBuilder},
@@ -38,6 +39,8 @@ pub struct Context<'a> {
     pub credentials: &'a Credentials,
     /// The upstreams in use.
     pub upstreams: &'a Upstreams,
+    /// The public keys of issuers in use.
+    pub key_sets: &'a KeySets,
     /// The series of the routes.
     pub metrics: &'a Metrics,
     /// Counts the configurations applied since the start, from 1.
@@ -144,7 +147,7 @@ fn compile_with(
     let decoder = &mut loaded.decoder;
 
     let settings = settings::compile(&file, decoder);
-    let callers = callers::compile(&file, decoder, &mut resolver);
+    let callers = callers::compile(&file, decoder, &mut resolver, cx);
     let sources = credentials::compile(&file, decoder, &mut resolver);
     let targets = upstreams::compile(&file, decoder, &mut resolver, cx.upstreams);
     let drafts = routes::draft(
@@ -160,6 +163,9 @@ fn compile_with(
 
     if loaded.decoder.diagnostics.has_errors() {
         return Err(Box::new(loaded.into_report()));
+    }
+    if cx.prewarm {
+        callers.jwts().prewarm();
     }
     let handles = credentials::handles(&file, sources, cx);
     let mut table = TableBuilder::new();

@@ -22,6 +22,8 @@ pub struct ApiKey {
     pub header: HeaderName,
     /// What it hashes to.
     pub hash: KeyHash,
+    /// Whether the users that it names are believed.
+    pub may_name_users: bool,
 }
 
 /// The SHA-256 of a key. Keys are long and random, so no slower hash is called for.
@@ -84,20 +86,20 @@ pub(super) fn presented(name: &HeaderName, value: &HeaderValue) -> Option<KeyHas
 }
 
 /// The caller whose key it is. Looks at every one of them, so that time tells nothing of which it was.
-pub(super) fn find<'a>(
-    keys: impl Iterator<Item = &'a ApiKey>,
+pub(super) fn find<'a, T: 'a>(
+    keys: impl Iterator<Item = &'a (ApiKey, T)>,
     presented: KeyHash,
-) -> Option<&'a ApiKey> {
+) -> Option<&'a T> {
     let mut found = None;
-    for key in keys {
+    for (key, whose) in keys {
         if bool::from(key.hash.0.ct_eq(&presented.0)) {
-            found = Some(key);
+            found = Some(whose);
         }
     }
     found
 }
 
-fn after_scheme<'a>(bytes: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
+pub(super) fn after_scheme<'a>(bytes: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     let (head, rest) = bytes.split_at_checked(scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then(|| rest.trim_ascii())
 }

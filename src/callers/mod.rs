@@ -1,19 +1,25 @@
 //! Who calls: inbound authentication, a closed set.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName};
 
 mod api_key;
+mod jwt;
+mod keys;
 pub mod placeholder;
+mod verified;
 
 pub use api_key::{ApiKey, KeyHash, KeyHashError};
+pub use jwt::{JwtCaller, Jwts, Proof, Refusal, claimed_end};
+pub use keys::{FetchKeys, Flight, KeySet, KeySetError, KeySets};
 pub use placeholder::{PlaceholderRefused, Placeholders};
 
 /// The callers of the file.
 #[derive(Debug, Default)]
 pub struct Callers {
-    keys: Vec<ApiKey>,
+    keys: Vec<(ApiKey, Arc<Identity>)>,
+    jwts: Arc<Jwts>,
     /// Each header once, whatever the number of callers that use it.
     headers: Vec<HeaderName>,
 }
@@ -23,69 +29,181 @@ pub struct Callers {
 pub enum Caller {
     /// Nobody asked (no `callers:` in the file).
     Anonymous,
-    /// A caller of the file, by name.
-    Named(Arc<str>),
+    /// A caller of the file.
+    Known(Arc<Identity>),
+}
+
+/// A caller of the file, and what its proof tells of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name in the file.
+    pub name: Arc<str>,
+    /// Whom the token is for, where it showed one.
+    pub subject: Option<Arc<str>>,
+    /// The token's claims that the file asks for, as text.
+    pub claims: Vec<(Arc<str>, Arc<str>)>,
+    /// Whether the users that it names are believed (`may_name_users`).
+    pub may_name_users: bool,
+}
+
+/// What is known of who sent a request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// This one.
+    Known(Caller),
+    /// None of the file's callers.
+    Unknown(CallerUnknown),
+    /// Its token names a key that is being fetched: to be asked once more after that.
+    Later(Flight),
 }
 
 /// The request names no caller of the file: 401 `caller_unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no known caller's credential in the request")]
-pub struct CallerUnknown;
+pub enum CallerUnknown {
+    /// Nothing in it that could name one, or two that contradict each other.
+    #[error("the request carries no known caller's credential")]
+    Absent {
+        /// Whether a token would do.
+        bearer: bool,
+    },
+    /// A token that is not accepted.
+    #[error("the caller's token is not accepted: {0}")]
+    BadToken(&'static str),
+    /// A token that can't be judged: its issuer's keys could not be had so far.
+    #[error("the caller's token can't be verified now: the issuer's keys could not be had")]
+    NoKeys,
+}
 
 impl Callers {
     /// Those who may use the proxy; with none, everybody who reaches the listener.
-    pub fn new(keys: Vec<ApiKey>) -> Self {
+    pub fn new(keys: Vec<ApiKey>, jwts: Vec<JwtCaller>) -> Self {
         let mut headers: Vec<HeaderName> = Vec::new();
-        for key in &keys {
-            if !headers.contains(&key.header) {
-                headers.push(key.header.clone());
+        let own = keys.iter().map(|key| &key.header);
+        for header in own.chain(jwts.iter().map(|jwt| &jwt.header)) {
+            if !headers.contains(header) {
+                headers.push(header.clone());
             }
         }
-        Self { keys, headers }
+        let keys = keys.into_iter().map(|key| {
+            let identity = Arc::new(Identity {
+                may_name_users: key.may_name_users,
+                ..Identity::named(&key.name)
+            });
+            (key, identity)
+        });
+        Self {
+            keys: keys.collect(),
+            jwts: Arc::new(Jwts::new(jwts)),
+            headers,
+        }
     }
 
     /// Whether the file has callers at all.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.headers.is_empty()
+    }
+
+    /// Those that show a token: they judge subject tokens, too.
+    pub fn jwts(&self) -> &Arc<Jwts> {
+        &self.jwts
     }
 
     /// Who sent a request with these headers.
     ///
-    /// # Errors
-    /// [`CallerUnknown`] where the file has callers and none of them is recognised, a header comes twice, or
-    /// two headers name two callers.
-    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, CallerUnknown> {
-        if self.keys.is_empty() {
-            return Ok(Caller::Anonymous);
+    /// Unknown where the file has callers and none of them is recognised, a header comes twice, or two headers name
+    /// two callers.
+    pub fn authenticate(&self, headers: &HeaderMap) -> Verdict {
+        if self.headers.is_empty() {
+            return Verdict::Known(Caller::Anonymous);
         }
-        let mut found: Option<&ApiKey> = None;
+        let absent = CallerUnknown::Absent {
+            bearer: !self.jwts.is_empty(),
+        };
+        let mut found: Option<Arc<Identity>> = None;
+        let mut refusal = None;
         for name in &self.headers {
             let mut values = headers.get_all(name).iter();
             let Some(value) = values.next() else { continue };
             if values.next().is_some() {
-                return Err(CallerUnknown);
+                return Verdict::Unknown(absent);
             }
-            let Some(presented) = api_key::presented(name, value) else {
-                continue;
+            let known = match self.by_key(name, value) {
+                Some(known) => known,
+                None => match self.jwts.presented(name, value) {
+                    Ok(known) => known,
+                    Err(why) => {
+                        refusal = Some(why);
+                        continue;
+                    }
+                },
             };
-            let known = api_key::find(
-                self.keys.iter().filter(|key| key.header == *name),
-                presented,
-            );
-            match (found, known) {
-                (Some(one), Some(other)) if one.name != other.name => return Err(CallerUnknown),
-                (None, known) => found = known,
-                _ => {}
+            if found.as_ref().is_some_and(|found| *found != known) {
+                return Verdict::Unknown(absent);
             }
+            found = Some(known);
         }
-        found
-            .map(|key| Caller::Named(Arc::clone(&key.name)))
-            .ok_or(CallerUnknown)
+        if let Some(found) = found {
+            return Verdict::Known(Caller::Known(found));
+        }
+        match refusal {
+            Some(Refusal::Later(flight)) => Verdict::Later(flight),
+            Some(Refusal::NoKeys) => Verdict::Unknown(CallerUnknown::NoKeys),
+            Some(Refusal::Bad(why)) => Verdict::Unknown(CallerUnknown::BadToken(why)),
+            Some(Refusal::Foreign) | None => Verdict::Unknown(absent),
+        }
     }
 
     /// The headers that carry callers' credentials: never forwarded on a credentialed route.
     pub fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
         self.headers.iter()
+    }
+
+    fn by_key(&self, name: &HeaderName, value: &http::HeaderValue) -> Option<Arc<Identity>> {
+        let presented = api_key::presented(name, value)?;
+        let mut keys = self.keys.iter().filter(|(key, _)| key.header == *name);
+        api_key::find(&mut keys, presented).cloned()
+    }
+}
+
+impl Caller {
+    /// The caller's name in the file.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Anonymous => None,
+            Self::Known(identity) => Some(&identity.name),
+        }
+    }
+}
+
+impl Identity {
+    /// A caller of whom nothing is known but its name.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            subject: None,
+            claims: Vec::new(),
+            may_name_users: false,
+        }
+    }
+
+    /// The claim of this name, where its token has it.
+    pub fn claim(&self, name: &str) -> Option<&Arc<str>> {
+        let found = self.claims.iter().find(|(known, _)| **known == *name);
+        found.map(|(_, value)| value)
+    }
+
+    /// Whom it stands for: its token's subject, else itself.
+    pub fn stands_for(&self) -> &Arc<str> {
+        self.subject.as_ref().unwrap_or(&self.name)
+    }
+}
+
+/// Subject and claims are personal data.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::{digest::SHA256_OUTPUT_LEN, hmac, rand};
+use aws_lc_rs::{
+    digest::{SHA256, SHA256_OUTPUT_LEN, digest},
+    hmac, rand,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +62,9 @@ struct Claims<'a> {
     /// The caller, where the file has callers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     sub: Option<Cow<'a, str>>,
+    /// The hash of whom the caller's token is for, where it shows one: they are many.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    usr: Option<String>,
     iat: u64,
     exp: u64,
 }
@@ -94,7 +100,8 @@ impl Placeholders {
         let claims = Claims {
             iss: ISSUER.into(),
             aud: (&*self.credential).into(),
-            sub: name(caller).map(Into::into),
+            sub: caller.name().map(|name| (&**name).into()),
+            usr: user(caller),
             iat: now.as_secs(),
             exp: (now + self.lifetime).as_secs(),
         };
@@ -122,7 +129,8 @@ impl Placeholders {
         if claims.aud != *self.credential {
             return Err(PlaceholderRefused::OtherCredential);
         }
-        if claims.sub.as_deref() != name(caller) {
+        let name = caller.name().map(|name| &**name);
+        if claims.sub.as_deref() != name || claims.usr != user(caller) {
             return Err(PlaceholderRefused::OtherCaller);
         }
         if claims.exp <= now.as_secs() {
@@ -166,12 +174,13 @@ pub fn find(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         })
 }
 
-/// What a caller is called in claims. Callers that are not the same are not called the same.
-fn name(caller: &Caller) -> Option<&str> {
-    match caller {
-        Caller::Anonymous => None,
-        Caller::Named(name) => Some(name),
-    }
+/// One of the many whom a caller with tokens stands for. Hashed: it may be long, and is nobody's business.
+fn user(caller: &Caller) -> Option<String> {
+    let Caller::Known(identity) = caller else {
+        return None;
+    };
+    let hash = digest(&SHA256, identity.subject.as_ref()?.as_bytes());
+    Some(URL_SAFE_NO_PAD.encode(hash))
 }
 
 fn is_of_token(byte: u8) -> bool {

@@ -9,6 +9,7 @@ use super::{
     variable,
 };
 use crate::{
+    callers::KeySets,
     compile::{Compiled, Context, LoadError},
     config::{Report, interpolate::process_env},
     credentials::Credentials,
@@ -38,6 +39,7 @@ pub(super) fn look(
         env: &process_env,
         credentials: &Credentials::new(runtime.handle().clone()),
         upstreams: &Upstreams::default(),
+        key_sets: &KeySets::new(runtime.handle().clone()),
         metrics: &Metrics::new(),
         generation: 1,
         prewarm: false,

@@ -9,9 +9,13 @@ use super::{
     small_runtime,
 };
 use crate::{
-    compile,
+    clock, compile,
     config::diagnostic::nearest,
-    credentials::{CredentialError, CredentialErrorKind, CredentialHandle, CredentialView, Lease},
+    credentials::{
+        CredentialError, CredentialErrorKind, CredentialHandle, CredentialView, Lease, Subject,
+        SubjectToken,
+    },
+    secret::Secret,
     telemetry::logs::Format,
 };
 
@@ -22,6 +26,9 @@ pub(super) struct Args {
     /// The configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Whose credential, where each user has one: the user's name, or the token that is exchanged
+    #[arg(long, value_name = "S")]
+    subject: Option<String>,
     /// Print the credential itself, and nothing else on stdout
     #[arg(long)]
     show: bool,
@@ -34,6 +41,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let runtime = small_runtime()?;
     let compiled = file::look(&path, &runtime, compile::load_file)?;
     let handle = find(&compiled.credentials, &args.name)?;
+    let own = of_subject(handle, args)?;
+    let handle = &own;
     let lease = runtime
         .block_on(handle.lease(PATIENCE))
         .map_err(|error| not_obtained(&error, &handle.view()))?;
@@ -55,6 +64,35 @@ pub(super) fn find<'a>(
             None => failure.hint("`bearerd check` tells what is in the file"),
         }
     })
+}
+
+/// The hold on the credential of the one who is asked for.
+fn of_subject(handle: &CredentialHandle, args: &Args) -> Result<CredentialHandle, Failure> {
+    let name = &args.name;
+    let subject = match (&args.subject, handle.is_per_subject()) {
+        (None, false) => return Ok(handle.clone()),
+        (None, true) => {
+            return Err(Failure::usage(format!("`{name}` is one for each user"))
+                .hint("say whose by `--subject`"));
+        }
+        (Some(_), false) => {
+            return Err(
+                Failure::usage(format!("`{name}` is the same for everybody"))
+                    .hint("leave `--subject` away"),
+            );
+        }
+        (Some(text), true) if handle.tokens_from().is_some() => {
+            let token = SubjectToken {
+                token: Secret::new(text.clone()),
+                expires: None,
+            };
+            Subject::tokens(token, None)
+        }
+        (Some(name), true) => Subject::user(name.as_str()),
+    };
+    let subject = subject.map_err(|error| Failure::usage(error.to_string()))?;
+    let own = handle.of(&subject, clock::now());
+    own.map_err(|error| not_obtained(&error, &handle.view()))
 }
 
 /// Each part by itself on a line; of a single one the bare value, for scripts.

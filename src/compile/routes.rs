@@ -24,6 +24,9 @@ mod carried;
 mod emulate;
 mod families;
 mod finish;
+mod subject;
+
+use subject::DraftSubject;
 
 use emulate::Emulations;
 
@@ -44,6 +47,7 @@ struct DraftCredential<'f> {
     name: &'f str,
     settings: &'f CredentialSettings,
     injection: Injection,
+    subject: DraftSubject,
     logins: Vec<Login>,
     placeholders: Option<Arc<Placeholders>>,
     overwrite: bool,
@@ -223,6 +227,13 @@ impl<'f> Checker<'_, 'f, '_> {
                     .error(inject.span, "`inject` without a `credential`");
             }
             emulate::check_without_credential(raw, self.decoder);
+            if let Some(subject) = &raw.subject
+                && !raw.failed.contains(&"credential")
+            {
+                self.decoder
+                    .diagnostics
+                    .error(subject.span, "`subject` without a `credential`");
+            }
             return Ok(None);
         };
         self.check_plaintext(raw, target);

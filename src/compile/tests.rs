@@ -5,6 +5,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::{
+    callers::KeySets,
     config::Severity,
     routes::{
         Cookies, Route,
@@ -44,6 +45,7 @@ impl Bench {
             env: &env,
             credentials: &Credentials::new(self.runtime.handle().clone()),
             upstreams: &self.upstreams,
+            key_sets: &KeySets::new(self.runtime.handle().clone()),
             metrics: &self.metrics,
             generation: 1,
             prewarm: false,

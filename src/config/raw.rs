@@ -16,16 +16,18 @@ mod caller;
 mod credential;
 mod emulate;
 mod route;
+mod subject;
 mod upstream;
 
 pub use self::{
-    caller::{ApiKey, RawCaller},
+    caller::{ApiKey, JwtAlgorithm, RawCaller, RawJwt},
     credential::{CredentialSettings, Family, Inject, RawCredential},
     emulate::{EmulateSetting, RawEmulate, RawLogin},
     route::{
         Cookies, Forwarded, Match, OnFailure, RawRefused, RawRoute, RawTimeouts, RefusedSetting,
         RefusedThen, StripList, TextMatch, Upgrade,
     },
+    subject::SubjectSetting,
     upstream::{HostHeaderSetting, RawUpstream, UpstreamRef, UpstreamTls},
 };
 
@@ -71,6 +73,8 @@ config_struct! {
         optional upstream: UpstreamRef,
         /// Which of `credentials` they carry.
         optional credential: String,
+        /// Whose credential it is, where each user has one.
+        optional subject: SubjectSetting,
         /// `false` keeps a caller's own header instead of ours, where it sends one.
         optional overwrite: bool,
         /// More that the client may not send.

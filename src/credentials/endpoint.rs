@@ -205,6 +205,31 @@ impl Endpoint {
         .await
     }
 
+    /// What is published there, at most 256 KiB.
+    ///
+    /// # Errors
+    /// [`FetchError`], also for any status but 200.
+    pub async fn get(&self) -> Result<Vec<u8>, FetchError> {
+        let accept = (ACCEPT, HeaderValue::from_static("application/json"));
+        let answer = self
+            .send(Call {
+                method: Method::GET,
+                path: self.url.path(),
+                query: self.url.query(),
+                headers: HeaderMap::from_iter([accept]),
+                body: None,
+            })
+            .await?;
+        if answer.status != StatusCode::OK {
+            let detail = format!("it answers {}", answer.status.as_u16());
+            return Err(FetchError::transient(FailureKind::Failing, detail));
+        }
+        if answer.body.len() > LARGEST_PUBLISHED {
+            return Err(FetchError::malformed("the answer is longer than 256 KiB"));
+        }
+        Ok(answer.body.to_vec())
+    }
+
     /// Makes any call to this endpoint's origin: scheme and authority are the file's.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, FetchError> {
         let method = call.method.clone();
@@ -347,4 +372,5 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
 
 /// Calls to one endpoint at the same time.
 const MOST_CALLS: usize = 8;
+const LARGEST_PUBLISHED: usize = 256 * 1024;
 const LONGEST_ANSWER: usize = 1024 * 1024;

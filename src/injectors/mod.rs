@@ -20,8 +20,8 @@ pub use template::{Template, TemplateError};
 pub struct Injection {
     injectors: Vec<Injector>,
     is_bearer: bool,
-    /// What the latest lease was rendered to.
-    latest: ArcSwapOption<Latest>,
+    /// What the latest leases were rendered to, each at a place of its own: one, or many of them.
+    latest: Box<[ArcSwapOption<Latest>]>,
 }
 
 /// An [`Injection`] with the credential's parts filled in.
@@ -106,8 +106,17 @@ impl Injection {
         Ok(Self {
             injectors,
             is_bearer,
-            latest: ArcSwapOption::empty(),
+            latest: Box::new([ArcSwapOption::empty()]),
         })
+    }
+
+    /// The same, for a route whose requests carry many leases in turn.
+    #[must_use]
+    pub fn for_many(self) -> Self {
+        Self {
+            latest: (0..MANY).map(|_| ArcSwapOption::empty()).collect(),
+            ..self
+        }
     }
 
     /// Whether this is exactly the default, whose value the credential itself has prebuilt.
@@ -159,7 +168,9 @@ impl Injection {
         lease_id: u64,
         part: impl Fn(&str) -> Option<&'a Secret>,
     ) -> Result<Arc<Rendered>, RenderError> {
-        if let Some(latest) = &*self.latest.load()
+        // Ids count up, so those of leases that live at the same time rarely meet.
+        let place = &self.latest[lease_id as usize % self.latest.len()];
+        if let Some(latest) = &*place.load()
             && latest.lease_id == lease_id
         {
             return Ok(Arc::clone(&latest.rendered));
@@ -173,7 +184,7 @@ impl Injection {
             injector.render(&part, &mut rendered)?;
         }
         let rendered = Arc::new(rendered);
-        self.latest.store(Some(Arc::new(Latest {
+        place.store(Some(Arc::new(Latest {
             lease_id,
             rendered: Arc::clone(&rendered),
         })));
@@ -203,6 +214,9 @@ impl Drop for Rendered {
         zeroize::Zeroize::zeroize(&mut self.cookies);
     }
 }
+
+/// Rendered values that a route for many keeps.
+const MANY: usize = 1024;
 
 const BEARER: &str = "Bearer {{ access_token }}";
 

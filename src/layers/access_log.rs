@@ -129,9 +129,7 @@ impl Line {
         record.upstream_duration = facts.upstream_duration;
         record.attempts = facts.attempts;
         record.waited = facts.waited;
-        if let Some(Caller::Named(name)) = facts.caller {
-            record.caller = Some(name);
-        }
+        record.caller = facts.caller.as_ref().and_then(Caller::name).cloned();
         if let Some(route) = facts.route {
             record.route = Some(Arc::clone(&route.name));
             record.credential = route

@@ -13,12 +13,15 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::{
-    Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed, early::Early,
+    Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed,
+    early::Early,
+    subject::{Whose, whose},
 };
 use crate::{
     body::RequestBody,
+    callers::{Caller, CallerUnknown, Flight},
     clock::{Instant, now},
-    credentials::{CredentialError, Lease},
+    credentials::{CredentialHandle, Lease},
     routes::{OnFailure, Refused, Route},
 };
 
@@ -80,14 +83,31 @@ where
         let Some(credential) = &routed.route().credential else {
             return self.send(routed, None);
         };
+        if credential.subject.is_some() {
+            return self.call_for_subject(routed);
+        }
         if let Some(lease) = credential.handle.try_lease_at(routed.received()) {
             return match same_again(&routed, &lease) {
                 None => self.send(routed, Some(lease)),
                 Some(error) => ResponseFuture::refused(error),
             };
         }
+        let lease = credential.handle.lease(credential.wait);
+        self.wait(routed, async { lease.await.map_err(Error::Credential) })
+    }
+}
+
+impl<S> AttachCredential<S>
+where
+    S: Service<Credentialed, Response = Box<Reply>, Error = Box<Failure>> + Clone,
+{
+    fn wait(
+        &self,
+        routed: Routed,
+        lease: impl Future<Output = Result<Lease, Error>> + Send + 'static,
+    ) -> ResponseFuture<S, S::Future> {
         let wait = Wait {
-            lease: Box::pin(credential.handle.lease(credential.wait)),
+            lease: Box::pin(lease),
             since: now(),
             // The ready service: a clone of it may not be.
             service: self.clone(),
@@ -96,6 +116,31 @@ where
         ResponseFuture::new(State::Wait {
             wait: Some(Box::new(wait)),
         })
+    }
+
+    /// As [`Service::call`], with the slot of the one whom the request is for.
+    fn call_for_subject(&mut self, routed: Routed) -> ResponseFuture<S, S::Future> {
+        let slot = match slot(routed.route(), routed.caller(), &routed.head().headers) {
+            Ok(Slot::Known(slot)) => slot,
+            Ok(Slot::Later(flight)) => {
+                let route = Arc::clone(routed.route());
+                let (caller, headers) = (routed.caller().clone(), routed.head().headers.clone());
+                return self.wait(routed, after(flight, route, caller, headers));
+            }
+            Err(Error::Credential(_)) if passes_without(routed.route()) => {
+                return self.send(routed, None);
+            }
+            Err(error) => return ResponseFuture::refused(error),
+        };
+        if let Some(lease) = slot.try_lease_at(routed.received()) {
+            return match same_again(&routed, &lease) {
+                None => self.send(routed, Some(lease)),
+                Some(error) => ResponseFuture::refused(error),
+            };
+        }
+        let wait = routed.route().credential.as_ref().map(|it| it.wait);
+        let lease = slot.lease(wait.unwrap_or_default());
+        self.wait(routed, async { lease.await.map_err(Error::Credential) })
     }
 }
 
@@ -115,6 +160,42 @@ where
                 inner: Early::of(Ok(inner)),
             })
         }
+    }
+}
+
+/// The slot of the one whom a request is for.
+enum Slot {
+    Known(CredentialHandle),
+    Later(Flight),
+}
+
+fn slot(route: &Route, caller: &Caller, headers: &HeaderMap) -> Result<Slot, Error> {
+    let credential = route.credential.as_ref().ok_or(Error::Internal)?;
+    let from = credential.subject.as_ref().ok_or(Error::Internal)?;
+    match whose(from, caller, headers)? {
+        Whose::Later(flight) => Ok(Slot::Later(flight)),
+        Whose::Known(subject) => {
+            let slot = credential.handle.of(&subject, now());
+            slot.map(Slot::Known).map_err(Error::Credential)
+        }
+    }
+}
+
+/// The lease of a request whose subject can be told only once newer keys are here.
+async fn after(
+    flight: Flight,
+    route: Arc<Route>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Lease, Error> {
+    flight.await;
+    let wait = route.credential.as_ref().map(|it| it.wait);
+    match slot(&route, &caller, &headers)? {
+        Slot::Known(slot) => {
+            let lease = slot.lease(wait.unwrap_or_default()).await;
+            lease.map_err(Error::Credential)
+        }
+        Slot::Later(_) => Err(Error::CallerUnknown(CallerUnknown::NoKeys)),
     }
 }
 
@@ -152,7 +233,7 @@ pin_project! {
 
 /// A request without a credential at hand. Cancel safe: the fetch belongs to a task of its own.
 struct Wait<S> {
-    lease: Pin<Box<dyn Future<Output = Result<Lease, CredentialError>> + Send>>,
+    lease: Pin<Box<dyn Future<Output = Result<Lease, Error>> + Send>>,
     since: Instant,
     service: AttachCredential<S>,
     routed: Option<Routed>,
@@ -224,10 +305,7 @@ where
         clippy::boxed_local,
         reason = "it stands in a box: moving it out would copy it"
     )]
-    fn resume(
-        mut self: Box<Self>,
-        lease: Result<Lease, CredentialError>,
-    ) -> Option<ResponseFuture<S, F>> {
+    fn resume(mut self: Box<Self>, lease: Result<Lease, Error>) -> Option<ResponseFuture<S, F>> {
         let mut routed = self.routed.take()?;
         routed.restart();
         Some(match lease {
@@ -235,8 +313,10 @@ where
                 None => self.service.send(routed, Some(lease)),
                 Some(error) => ResponseFuture::refused(error),
             },
-            Err(_) if passes_without(routed.route()) => self.service.send(routed, None),
-            Err(error) => ResponseFuture::refused(Error::Credential(error)),
+            Err(Error::Credential(_)) if passes_without(routed.route()) => {
+                self.service.send(routed, None)
+            }
+            Err(error) => ResponseFuture::refused(error),
         })
     }
 }

@@ -1,14 +1,22 @@
 //! Finds out who calls.
 
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
+use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::{Admitted, Connection, Error, Failure, Head, Reply, early::Early};
-use crate::{body::RequestBody, callers::Caller, clock::Instant, routes::Snapshot};
+use super::{Admitted, Connection, Error, Failure, Head, Outcome, Reply, early::Early};
+use crate::{
+    body::RequestBody,
+    callers::{Caller, CallerUnknown, Flight, Verdict},
+    clock::Instant,
+    routes::Snapshot,
+};
 
 /// Refuses requests of nobody that the file knows, where it has `callers`.
 #[derive(Clone, Debug)]
@@ -60,24 +68,103 @@ impl Authenticated {
 
 impl<S> Service<Admitted> for Authenticate<S>
 where
-    S: Service<Authenticated, Response = Box<Reply>, Error = Box<Failure>>,
+    S: Service<Authenticated, Response = Box<Reply>, Error = Box<Failure>> + Clone,
 {
     type Response = Box<Reply>;
     type Error = Box<Failure>;
-    type Future = Early<S::Future>;
+    type Future = ResponseFuture<S, S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, admitted: Admitted) -> Self::Future {
-        let caller = admitted
-            .snapshot()
-            .callers
-            .authenticate(&admitted.head().headers);
-        Early::of(match caller {
-            Ok(caller) => Ok(self.inner.call(Authenticated { admitted, caller })),
-            Err(_) => Err(Error::CallerUnknown),
-        })
+        let state = match judge(&admitted) {
+            Verdict::Known(caller) => State::Call {
+                inner: Early::of(Ok(self.inner.call(Authenticated { admitted, caller }))),
+            },
+            Verdict::Unknown(why) => State::Call {
+                inner: Early::of(Err(Error::CallerUnknown(why))),
+            },
+            Verdict::Later(flight) => State::Wait {
+                wait: Some(Box::new(Wait {
+                    flight,
+                    admitted,
+                    // The ready service: a clone of it may not be.
+                    service: self.inner.clone(),
+                })),
+            },
+        };
+        ResponseFuture { state }
+    }
+}
+
+fn judge(admitted: &Admitted) -> Verdict {
+    let callers = &admitted.snapshot().callers;
+    callers.authenticate(&admitted.head().headers)
+}
+
+pin_project! {
+    /// The future of [`Authenticate`].
+    pub struct ResponseFuture<S, F> {
+        #[pin]
+        state: State<S, F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, F> {
+        Wait { wait: Option<Box<Wait<S>>> },
+        Call { #[pin] inner: Early<F> },
+    }
+}
+
+/// A request whose token names a key that is being fetched. Cancel safe: the fetch belongs to a task of its own.
+struct Wait<S> {
+    flight: Flight,
+    admitted: Admitted,
+    service: S,
+}
+
+impl<S, F> Future for ResponseFuture<S, F>
+where
+    S: Service<Authenticated, Response = Box<Reply>, Error = Box<Failure>, Future = F>,
+    F: Future<Output = Outcome>,
+{
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        loop {
+            let handed_on = match self.as_mut().project().state.project() {
+                StateProjection::Call { inner } => return inner.poll(cx),
+                StateProjection::Wait { wait } => {
+                    if let Some(waiting) = wait {
+                        ready!(Pin::new(&mut waiting.flight).poll(cx));
+                    }
+                    wait.take().map_or(Err(Error::Internal), |it| it.resume())
+                }
+            };
+            let inner = Early::of(handed_on);
+            self.as_mut().project().state.set(State::Call { inner });
+        }
+    }
+}
+
+impl<S: Service<Authenticated>> Wait<S> {
+    #[expect(
+        clippy::boxed_local,
+        reason = "it stands in a box: moving it out would copy it"
+    )]
+    fn resume(mut self: Box<Self>) -> Result<S::Future, Error> {
+        match judge(&self.admitted) {
+            Verdict::Known(caller) => {
+                let admitted = self.admitted;
+                Ok(self.service.call(Authenticated { admitted, caller }))
+            }
+            Verdict::Unknown(why) => Err(Error::CallerUnknown(why)),
+            // Still not here: waited for once is enough.
+            Verdict::Later(_) => Err(Error::CallerUnknown(CallerUnknown::NoKeys)),
+        }
     }
 }

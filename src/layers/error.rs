@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::Facts;
 use crate::{
-    callers::PlaceholderRefused,
+    callers::{CallerUnknown, PlaceholderRefused},
     credentials::{CredentialError, CredentialErrorKind},
     upstream::SendError,
 };
@@ -36,8 +36,8 @@ pub enum Error {
     #[error("the request has been through this proxy before")]
     LoopDetected,
     /// The file has callers, and this is none of them.
-    #[error("the request carries no known caller's credential")]
-    CallerUnknown,
+    #[error(transparent)]
+    CallerUnknown(CallerUnknown),
     /// A caller of the file, but not one that the route allows.
     #[error("this caller may not use the route")]
     CallerDenied,
@@ -52,6 +52,12 @@ pub enum Error {
     /// A placeholder where none is taken.
     #[error("{0}")]
     PlaceholderMisplaced(&'static str),
+    /// The request does not say whose credential it is to carry, where it has to.
+    #[error("{0}")]
+    SubjectInvalid(&'static str),
+    /// The caller may not say whose, or its token does not.
+    #[error("{0}")]
+    SubjectDenied(&'static str),
     /// No route matches.
     #[error("no route matches this request")]
     RouteNotFound,
@@ -128,7 +134,10 @@ impl Error {
             Self::OriginRefused => row("origin_refused", S::FORBIDDEN, "Foreign origin", "http_request_denied", None),
             Self::PathRefused(_) => row("path_refused", S::BAD_REQUEST, "Ambiguous path", "http_request_error", None),
             Self::LoopDetected => row("loop_detected", S::LOOP_DETECTED, "Loop detected", "proxy_loop_detected", None),
-            Self::CallerUnknown => row("caller_unknown", S::UNAUTHORIZED, "Unknown caller", "http_request_denied", None),
+            Self::CallerUnknown(CallerUnknown::NoKeys) => row("caller_unverified", S::SERVICE_UNAVAILABLE, "Caller can't be verified", "destination_unavailable", Some("key-set")),
+            Self::CallerUnknown(_) => row("caller_unknown", S::UNAUTHORIZED, "Unknown caller", "http_request_denied", None),
+            Self::SubjectInvalid(_) => row("request_invalid", S::BAD_REQUEST, "No usable subject", "http_request_error", None),
+            Self::SubjectDenied(_) => row("caller_denied", S::FORBIDDEN, "Caller has no subject here", "http_request_denied", None),
             Self::CallerDenied => row("caller_denied", S::FORBIDDEN, "Caller not allowed", "http_request_denied", None),
             Self::Placeholder(why) if why.asks_for_login() => row("caller_unknown", S::UNAUTHORIZED, "Unknown caller", "http_request_denied", None),
             Self::Placeholder(_) | Self::PlaceholderMisplaced(_) => row("caller_denied", S::FORBIDDEN, "Caller not allowed", "http_request_denied", None),
@@ -146,7 +155,22 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Credential(error) => error.retry_after,
+            Self::CallerUnknown(CallerUnknown::NoKeys) => Some(Duration::from_secs(5)),
             Self::Upstream(SendError::PoolFull) => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// What a 401 asks for (RFC 6750, 3), where a token would do.
+    pub fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::CallerUnknown(CallerUnknown::Absent { bearer: true }) => Some("Bearer"),
+            Self::Placeholder(why) if why.asks_for_login() => {
+                Some("Bearer error=\"invalid_token\"")
+            }
+            Self::CallerUnknown(CallerUnknown::BadToken(_)) => {
+                Some("Bearer error=\"invalid_token\"")
+            }
             _ => None,
         }
     }

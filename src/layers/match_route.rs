@@ -52,6 +52,8 @@ pub struct Routed {
     received: Instant,
     /// The lease that the upstream refused and how it said so, where this is the replay.
     refused: Option<(u64, StatusCode)>,
+    /// Who called, where the route's credential depends on it.
+    caller: Caller,
 }
 
 impl Routed {
@@ -90,6 +92,11 @@ impl Routed {
         self.refused
     }
 
+    /// Who called, where the route's credential depends on it; else nobody.
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// Marks it as the replay after the upstream refused `lease`.
     pub(super) fn mark_refused(&mut self, lease: u64, status: StatusCode) {
         self.refused = Some((lease, status));
@@ -115,6 +122,7 @@ impl Routed {
             prefix: self.prefix,
             received: self.received,
             refused: self.refused,
+            caller: self.caller.clone(),
         }
     }
 
@@ -159,6 +167,15 @@ where
         let searched = request.snapshot().placeholders;
         let permitted = route.allow.permits(request.caller());
         let (mut head, body, connection, caller) = request.into_parts();
+        let per_subject = route
+            .credential
+            .as_ref()
+            .is_some_and(|it| it.subject.is_some());
+        let named = if per_subject {
+            caller.clone()
+        } else {
+            Caller::Anonymous
+        };
         let mut login = || {
             if !permitted {
                 return Err(Error::CallerDenied);
@@ -179,6 +196,7 @@ where
                 prefix,
                 received,
                 refused: None,
+                caller: named,
             }))),
             Ok(Some(login)) => Early::Own {
                 answer: Box::pin(answer(Arc::clone(&route), caller.clone(), login, body)),

@@ -18,6 +18,7 @@ mod reply;
 mod respond;
 mod response_head;
 mod retry_rejected;
+mod subject;
 
 pub use access_log::AccessLog;
 pub use admit::{Admit, Admitted, Head, LastHost, check_host};

@@ -122,11 +122,11 @@ fn respond(failure: Box<Failure>) -> Box<Reply> {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    if matches!(&error, Error::Placeholder(why) if why.asks_for_login()) {
+    if let Some(challenge) = error.challenge() {
         // RFC 6750, 3.1: what makes clients ask for another token.
         headers.insert(
             header::WWW_AUTHENTICATE,
-            HeaderValue::from_static("Bearer error=\"invalid_token\""),
+            HeaderValue::from_static(challenge),
         );
     }
     if matches!(error, Error::RequestInvalid(_) | Error::MethodRefused) {

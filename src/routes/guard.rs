@@ -48,6 +48,8 @@ impl Guard {
                     .header_names()
                     .map(|name| name.as_str()),
             );
+            let told_by = credential.subject.iter().flat_map(|it| it.header_names());
+            headers.extend(told_by.map(|name| name.as_str()));
             query.extend(credential.injection.query_names());
             cookie_names.extend(credential.injection.cookie_names());
         }

@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::{
-    callers::{Caller, Callers, Placeholders},
-    credentials::CredentialHandle,
+    callers::{Caller, Callers, Jwts, Placeholders},
+    credentials::{CredentialHandle, TokensFrom},
     injectors::Injection,
     telemetry::metrics::RouteMetrics,
     upstream::Upstream,
@@ -91,6 +91,8 @@ pub struct Route {
 pub struct RouteCredential {
     /// The route's hold on the cache.
     pub handle: CredentialHandle,
+    /// Whose it is, where each subject has one of its own.
+    pub subject: Option<SubjectFrom>,
     /// Where it goes in the request.
     pub injection: Injection,
     /// `false` keeps a caller's own header, where it sent one.
@@ -99,6 +101,36 @@ pub struct RouteCredential {
     pub wait: Duration,
     /// What happens to a request for which there is none.
     pub on_failure: OnFailure,
+}
+
+/// Whose credential a request carries.
+#[derive(Clone, Debug)]
+pub enum SubjectFrom {
+    /// The caller's: the subject of its token, else its name.
+    Caller,
+    /// That of whom this claim of the caller's token names.
+    Claim(Arc<str>),
+    /// That of whom this header names.
+    Header(HeaderName),
+    /// That of whoever tokens in the request tell of.
+    Tokens {
+        /// Where they stand.
+        from: TokensFrom,
+        /// Who judges them.
+        jwts: Arc<Jwts>,
+    },
+}
+
+impl SubjectFrom {
+    /// The headers that tell of the user: no upstream's business.
+    pub fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
+        let (one, other) = match self {
+            Self::Caller | Self::Claim(_) => (None, None),
+            Self::Header(name) => (Some(name), None),
+            Self::Tokens { from, .. } => (Some(&from.subject), from.actor.as_ref()),
+        };
+        one.into_iter().chain(other)
+    }
 }
 
 /// What the upstream gets as Host.
@@ -136,7 +168,7 @@ impl Allow {
     pub fn permits(&self, caller: &Caller) -> bool {
         match (self, caller) {
             (Self::All, _) => true,
-            (Self::Only(names), Caller::Named(name)) => names.contains(name),
+            (Self::Only(names), Caller::Known(identity)) => names.contains(&identity.name),
             (Self::Only(_), Caller::Anonymous) => false,
         }
     }

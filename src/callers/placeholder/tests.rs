@@ -1,10 +1,22 @@
 use super::*;
+use crate::callers::Identity;
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
 
+fn named(name: &str) -> Caller {
+    Caller::Known(Arc::new(Identity::named(name)))
+}
+
+fn user(name: &str, subject: &str) -> Caller {
+    Caller::Known(Arc::new(Identity {
+        subject: Some(subject.into()),
+        ..Identity::named(name)
+    }))
+}
+
 fn batch() -> Caller {
-    Caller::Named("batch".into())
+    named("batch")
 }
 
 fn pod() -> Placeholders {
@@ -45,8 +57,9 @@ fn another_caller_and_another_credential_are_refused() {
     let token = token.expose().as_bytes();
     for other in [
         Caller::Anonymous,
-        Caller::Named("web".into()),
-        Caller::Named("".into()),
+        named("web"),
+        user("batch", "ada"),
+        named(""),
     ] {
         assert_eq!(
             pod().check(token, &other, NOW),
@@ -63,6 +76,16 @@ fn another_caller_and_another_credential_are_refused() {
         pod().check(anonymous.expose().as_bytes(), &batch(), NOW),
         Err(PlaceholderRefused::OtherCaller)
     );
+}
+
+#[test]
+fn two_users_of_one_caller_do_not_share_placeholders() {
+    let token = pod().issue(&user("portal", "ada"), NOW);
+    let check = |caller| pod().check(token.expose().as_bytes(), &caller, NOW);
+    assert_eq!(check(user("portal", "ada")), Ok(()));
+    for other in [user("portal", "bob"), named("portal"), named("ada")] {
+        assert_eq!(check(other), Err(PlaceholderRefused::OtherCaller));
+    }
 }
 
 #[test]

@@ -9,12 +9,12 @@ use std::{
 use http::{HeaderName, HeaderValue, header};
 
 use crate::{
-    callers::Caller,
+    callers::{self, Caller},
     injectors::{Injector, Place, Rendered},
     layers::{self, Connection, Error, Head},
     percent,
     routes::{
-        Allow, OnFailure, Route, Snapshot,
+        Allow, OnFailure, Route, Snapshot, SubjectFrom,
         pattern::Matcher,
         table::{Found, RequestView},
         trace::{self, Verdict},
@@ -41,16 +41,16 @@ pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Res
         Found::Refused(refused) => return Err(Error::PathRefused(refused.to_string())),
     };
     match &caller {
-        Ok(Caller::Anonymous) => {}
-        Ok(Caller::Named(name)) => line(text, "caller", name),
+        callers::Verdict::Known(Caller::Anonymous) => {}
+        callers::Verdict::Known(Caller::Known(identity)) => line(text, "caller", &identity.name),
         // Not an answer: keys that the file does not hold are not read here.
-        Err(_) => line(
+        callers::Verdict::Unknown(_) | callers::Verdict::Later(_) => line(
             text,
             "caller",
             "none whose key is known here; a running proxy answers 401 without one",
         ),
     }
-    if let Ok(caller) = &caller
+    if let callers::Verdict::Known(caller) = &caller
         && !route.allow.permits(caller)
     {
         return Err(Error::CallerDenied);
@@ -67,8 +67,25 @@ pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Res
         return Ok(false);
     }
     credential(text, &route);
+    subject(text, &route);
     sent(text, &route, prefix, head)?;
     Ok(true)
+}
+
+fn subject(text: &mut String, route: &Route) {
+    let of = route.credential.as_ref().and_then(|it| it.subject.as_ref());
+    let whose = match of {
+        None => return,
+        Some(SubjectFrom::Caller) => "the caller's".to_owned(),
+        Some(SubjectFrom::Claim(name)) => {
+            format!("of whom the claim `{name}` of the caller's token names")
+        }
+        Some(SubjectFrom::Header(name)) => format!("of whom the header `{name}` names"),
+        Some(SubjectFrom::Tokens { from, .. }) => {
+            format!("of whom the token in `{}` tells of", from.subject)
+        }
+    };
+    line(text, "whose", whose);
 }
 
 /// Warns that the listener would answer 421 to the Host.

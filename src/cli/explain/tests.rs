@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    compile::Context, credentials::Credentials, telemetry::metrics::Metrics, upstream::Upstreams,
+    callers::KeySets, compile::Context, credentials::Credentials, telemetry::metrics::Metrics,
+    upstream::Upstreams,
 };
 
 const FILE: &str = r#"
@@ -53,6 +54,7 @@ fn explain_with(method: &str, url: &str, headers: &[&str]) -> Explanation {
         env: &|_| None,
         credentials: &Credentials::new(runtime.handle().clone()),
         upstreams: &Upstreams::default(),
+        key_sets: &KeySets::new(runtime.handle().clone()),
         metrics: &Metrics::new(),
         generation: 1,
         prewarm: false,

@@ -1,6 +1,6 @@
 //! How requests of a route carry a credential: where it is put, what stands aside, how long they wait.
 
-use super::{Checker, DraftCredential, Target, WAIT};
+use super::{Checker, DraftCredential, Target, WAIT, subject};
 use crate::{
     compile::inject,
     config::{self, Diagnostic, Sp, raw::RawRoute},
@@ -42,6 +42,12 @@ impl<'f> Checker<'_, 'f, '_> {
                 inject::own(&built.placement)
             }),
         };
+        let built = self.sources.get(&name.value);
+        let alone = name.value == owner.value && settings.families.is_none();
+        let subject = built.map(|built| {
+            let source = &*built.source;
+            subject::check(self.file, defaults, raw, name, source, alone, self.decoder)
+        });
         let overwrite = raw.overwrite.as_ref().or(settings.overwrite.as_ref());
         let overwrite = overwrite
             .or(defaults.and_then(|d| d.overwrite.as_ref()))
@@ -59,6 +65,7 @@ impl<'f> Checker<'_, 'f, '_> {
             name: &name.value,
             settings,
             injection: injection.ok_or(())?,
+            subject: subject.ok_or(())?,
             logins: target.map_or_else(Vec::new, |target| self.logins.at(&name.value, target)),
             placeholders: placeholders?,
             overwrite: overwrite

@@ -5,18 +5,19 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use super::{
     super::{Context, upstreams},
     Draft, given,
+    subject::DraftSubject,
 };
 use crate::{
     callers::Callers,
     config::{
         SourceMap, Sp,
-        raw::{self, RawDefaults, RawRoute, RefusedSetting, RefusedThen},
+        raw::{self, RawDefaults, RawRoute, RefusedSetting, RefusedThen, SubjectSetting},
         scalars::OneOrList,
     },
     credentials::CredentialHandle,
     routes::{
-        Allow, Cookies, Forwarded, Guard, Logins, Refused, Route, RouteCredential, Strip, Timeouts,
-        pattern::Matcher,
+        Allow, Cookies, Forwarded, Guard, Logins, Refused, Route, RouteCredential, Strip,
+        SubjectFrom, Timeouts, pattern::Matcher,
     },
 };
 
@@ -47,12 +48,17 @@ impl Draft<'_> {
         let credential = self.credential.map(|credential| {
             logins = Logins::below(&base_path, credential.logins);
             placeholders = credential.placeholders;
+            let subject = subject_from(credential.subject, callers);
             RouteCredential {
                 handle: handles
                     .get(credential.name)
                     .expect("every draft's credential was built")
                     .clone(),
-                injection: credential.injection,
+                injection: match subject {
+                    Some(_) => credential.injection.for_many(),
+                    None => credential.injection,
+                },
+                subject,
                 overwrite: credential.overwrite,
                 wait: credential.wait,
                 on_failure: credential.on_failure,
@@ -115,6 +121,19 @@ impl Draft<'_> {
         };
         (self.matcher, route)
     }
+}
+
+fn subject_from(draft: DraftSubject, callers: &Callers) -> Option<SubjectFrom> {
+    Some(match draft {
+        DraftSubject::Shared => return None,
+        DraftSubject::Of(SubjectSetting::Caller) => SubjectFrom::Caller,
+        DraftSubject::Of(SubjectSetting::Claim(name)) => SubjectFrom::Claim(name.into()),
+        DraftSubject::Of(SubjectSetting::Header(name)) => SubjectFrom::Header(name),
+        DraftSubject::Tokens(from) => SubjectFrom::Tokens {
+            from,
+            jwts: Arc::clone(callers.jwts()),
+        },
+    })
 }
 
 fn strip(raw: &RawRoute, defaults: Option<&RawDefaults>) -> Strip {

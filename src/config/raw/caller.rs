@@ -1,17 +1,27 @@
 //! `callers:` who may use the proxy.
 
+use std::{path::PathBuf, time::Duration};
+
 use http::HeaderName;
 
 use crate::{
-    config::{scalars::MaskedText, secret_source::SecretSource},
-    config_struct,
+    config::{
+        scalars::{MaskedText, Named, OneOrList},
+        secret_source::SecretSource,
+        url::HttpUrl,
+    },
+    config_struct, config_words,
 };
 
 config_struct! {
     /// One who may use the proxy: exactly one way to recognise it.
-    pub struct RawCaller = "a caller", unavailable = ["jwt", "client_certificate", "unix_peer"] {
+    pub struct RawCaller = "a caller", unavailable = ["client_certificate", "unix_peer"] {
         /// A key that it sends in a header.
-        required api_key: ApiKey,
+        optional api_key: ApiKey,
+        /// A token of an issuer that it sends in a header: all who have such a token are this caller.
+        optional jwt: RawJwt,
+        /// Lets it say, on routes with `subject: { header: NAME }`, which user a request is for.
+        default("false") may_name_users: bool,
     }
 }
 
@@ -24,5 +34,57 @@ config_struct! {
         optional sha256: MaskedText,
         /// The key itself, kept as a hash.
         optional key: SecretSource,
+    }
+}
+
+config_struct! {
+    /// A JSON Web Token that a caller sends: signed by its issuer, meant for this proxy, not expired.
+    pub struct RawJwt = "a JWT caller" {
+        /// Who issues the tokens: `iss`, exactly.
+        required issuer: String,
+        /// What the tokens call this proxy: one of these must be in `aud`.
+        required audience: OneOrList<String>,
+        /// Where the issuer publishes its keys. Either this or `jwks_file`.
+        optional jwks_url: HttpUrl,
+        /// A file with the issuer's keys.
+        optional jwks_file: PathBuf,
+        /// A file with the only authorities to trust at `jwks_url`, as PEM.
+        optional ca: PathBuf,
+        /// Allows a `jwks_url` in clear beyond loopback: whoever stands between can make himself any caller.
+        default("false") danger_plaintext: bool,
+        /// How the tokens may be signed.
+        default("RS256") algorithms: OneOrList<JwtAlgorithm>,
+        /// How far the issuer's clock may differ from ours, at most 60s.
+        default("30s") leeway: Duration,
+        /// Claims that must have this value; of a list, one of its items must.
+        optional claims: Named<String>,
+        /// The header: `Bearer TOKEN`, in any but `Authorization` also the bare token.
+        default("Authorization") header: HeaderName,
+        /// The claim that tells whom a token is for.
+        default("sub") subject_claim: String,
+    }
+}
+
+config_words! {
+    /// How a token may be signed. Never with a shared secret: every holder of it could be anybody.
+    pub enum JwtAlgorithm {
+        /// RSA, PKCS #1.
+        Rs256 = "RS256",
+        /// RSA, PKCS #1, SHA-384.
+        Rs384 = "RS384",
+        /// RSA, PKCS #1, SHA-512.
+        Rs512 = "RS512",
+        /// RSA, PSS.
+        Ps256 = "PS256",
+        /// RSA, PSS, SHA-384.
+        Ps384 = "PS384",
+        /// RSA, PSS, SHA-512.
+        Ps512 = "PS512",
+        /// ECDSA, P-256.
+        Es256 = "ES256",
+        /// ECDSA, P-384.
+        Es384 = "ES384",
+        /// Ed25519.
+        EdDsa = "EdDSA",
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::{EmulateSetting, Inject, UpstreamRef};
+use super::{EmulateSetting, Inject, SubjectSetting, UpstreamRef};
 use crate::{
     config::{
         decode::{Decode, Decoder},
@@ -17,7 +17,7 @@ use crate::{
 
 config_struct! {
     /// Which requests go where, with what.
-    pub struct RawRoute = "a route", unavailable = ["subject"] {
+    pub struct RawRoute = "a route" {
         /// Its name in logs, metrics and answers; by default what it matches.
         optional name: String,
         /// Which requests it is for.
@@ -26,6 +26,8 @@ config_struct! {
         optional upstream: UpstreamRef,
         /// Which of `credentials` they carry; none where left out.
         optional credential: String,
+        /// Whose credential it is, where each user has one: `caller`, a claim of its token, or whom a header names.
+        optional subject: SubjectSetting,
         /// Where the credential goes, instead of the credential's own `inject`.
         optional inject: OneOrList<Inject>,
         /// `false` keeps a caller's own header instead of ours, where it sends one.

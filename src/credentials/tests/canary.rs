@@ -177,9 +177,14 @@ fn callers_show_neither_key_nor_hash() {
         name: "c".into(),
         header: "x-api-key".parse().unwrap(),
         hash,
+        may_name_users: false,
     };
     look_in(
         "callers",
-        &format!("{:?} {:?}", key, Callers::new(vec![key.clone()])),
+        &format!(
+            "{:?} {:?}",
+            key,
+            Callers::new(vec![key.clone()], Vec::new())
+        ),
     );
 }
