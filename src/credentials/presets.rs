@@ -11,7 +11,12 @@ use crate::config::{
 
 /// Every preset of this version, by name.
 pub static PRESETS: &[Preset] = &[
+    preset(
+        "azure_certificate",
+        include_str!("presets/azure_certificate.yaml"),
+    ),
     preset("brightpattern", include_str!("presets/brightpattern.yaml")),
+    preset("iceberg", include_str!("presets/iceberg.yaml")),
     preset("symbl", include_str!("presets/symbl.yaml")),
 ];
 

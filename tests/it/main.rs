@@ -14,6 +14,7 @@ mod emulate;
 mod exchange;
 mod faults;
 mod grants;
+mod presets;
 mod reference;
 mod regression;
 mod support;

@@ -58,21 +58,29 @@ impl<'p> Filler<'p> {
             }
             Kind::Map(entries) => {
                 let conditions = entries.iter().filter(|entry| is_condition(entry));
+                let conditional = conditions.clone().next().is_some();
                 let mut held = true;
-                for condition in conditions.clone() {
+                for condition in conditions {
                     held &= self.holds(&condition.value) == (condition.key == IF);
                 }
+                let other = entries.iter().find(|entry| entry.key == ELSE);
                 if !held {
-                    return None;
+                    return self.fill(&other?.value);
                 }
-                let rest = entries.iter().filter(|entry| !is_condition(entry));
+                let rest = entries
+                    .iter()
+                    .filter(|entry| !is_condition(entry) && (!conditional || entry.key != ELSE));
                 let rest: Vec<Entry> = rest.filter_map(|entry| self.entry(entry)).collect();
-                // `{ if: x, value: y }` is y, where x is given.
-                if conditions.count() > 0
+                // `{ if: x, value: y, else: z }` is y where x is given, and z where it is not.
+                if conditional
                     && let [only] = rest.as_slice()
                     && only.key == VALUE
                 {
                     return Some(only.value.clone());
+                }
+                // Its `value` was an absent parameter.
+                if conditional && rest.is_empty() {
+                    return None;
                 }
                 Kind::Map(rest)
             }
@@ -203,4 +211,5 @@ fn only_name(text: &str) -> Option<&str> {
 
 const IF: &str = "if";
 const UNLESS: &str = "unless";
+const ELSE: &str = "else";
 const VALUE: &str = "value";

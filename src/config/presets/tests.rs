@@ -17,7 +17,7 @@ credentials:
   main:
     kind:
       url: $(url)/login
-      who: { unless: cert, value: "$(user)@x" }
+      who: { unless: cert, value: "$(user)@x", else: { if: secret, value: [$(secret)], else: nobody } }
       file: $(cert)
       secret: $(secret)
       text: "for $(scope) only"
@@ -76,7 +76,7 @@ fn parameters_conditions_and_defaults_make_the_credentials() {
              secret: { env: X } } } }"
         )
         .unwrap(),
-        "{pod: {kind: {url: https://h/login, file: c, secret: {env: X}, text: for a b only, \
+        "{pod: {kind: {url: https://h/login, who: [{env: X}], file: c, secret: {env: X}, text: for a b only, \
          steps: [{a: b}, {c: d}, {e: f}], query: by pod}, wait: 1s}, pod.more: {kind: {of: pod}}}"
     );
 }
