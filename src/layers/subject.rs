@@ -68,12 +68,11 @@ fn exchanged(from: &TokensFrom, jwts: &Jwts, headers: &HeaderMap) -> Result<Whos
         .into_iter()
         .flatten()
     {
-        let value = only(name, headers)?;
-        let token = match value.split_at_checked(7) {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => token,
-            _ => value,
-        };
-        match judged(token.trim(), jwts, from.danger_unverified)? {
+        let token = bare(only(name, headers)?);
+        if token.is_empty() {
+            return Err(unusable(SubjectError::Empty));
+        }
+        match judged(token, jwts, from.danger_unverified)? {
             Judged::Good(token) => tokens.push(token),
             Judged::Later(flight) => return Ok(Whose::Later(flight)),
         }
@@ -82,6 +81,20 @@ fn exchanged(from: &TokensFrom, jwts: &Jwts, headers: &HeaderMap) -> Result<Whos
     let subject = tokens.next().ok_or(Error::Internal)?;
     let subject = Subject::tokens(subject, tokens.next());
     subject.map(Whose::Known).map_err(unusable)
+}
+
+/// The token alone. A scheme without one is none: unverified, it would be a token that all who send it share.
+fn bare(value: &str) -> &str {
+    let value = value.trim();
+    match value.split_at_checked(SCHEME.len()) {
+        Some((scheme, token))
+            if scheme.eq_ignore_ascii_case(SCHEME)
+                && (token.is_empty() || token.starts_with(char::is_whitespace)) =>
+        {
+            token.trim()
+        }
+        _ => value,
+    }
 }
 
 enum Judged {
@@ -141,6 +154,8 @@ fn unusable(error: SubjectError) -> Error {
         SubjectError::Control => "the user's name has control characters",
     })
 }
+
+const SCHEME: &str = "Bearer";
 
 /// More would overflow the clock.
 const LONGEST: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 24 * 3600);
