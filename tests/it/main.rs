@@ -17,4 +17,5 @@ mod grants;
 mod presets;
 mod reference;
 mod regression;
+mod subjects;
 mod support;

@@ -17,7 +17,7 @@ use std::{
 };
 
 pub use self::{
-    canary::{SECRET, logged_lines, token},
+    canary::{SECRET, check, logged_lines, token},
     client::{Answer, Client},
     proxy::TestProxy,
     tls::Authority,
