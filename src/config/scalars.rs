@@ -209,7 +209,7 @@ impl Decode for Duration {
 }
 
 /// `1h30m`, `250ms`, `1.5s`: at least one number with its unit, nothing else. At most 100 years.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = 0f64;
     if rest.is_empty() {

@@ -20,6 +20,7 @@ mod linked;
 mod login;
 mod pace;
 pub mod presets;
+pub mod recipe;
 mod refresher;
 mod refusals;
 mod registry;

@@ -29,14 +29,14 @@ pub struct TokenCall {
 #[derive(Clone, Debug)]
 pub enum Target {
     /// To the token endpoint of the file.
-    Endpoint(Endpoint),
+    Endpoint(Box<Endpoint>),
     /// To the one that the issuer's document names.
     Issuer(Arc<Discovery>),
 }
 
 impl From<Endpoint> for Target {
     fn from(endpoint: Endpoint) -> Self {
-        Self::Endpoint(endpoint)
+        Self::Endpoint(Box::new(endpoint))
     }
 }
 

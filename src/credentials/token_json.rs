@@ -51,7 +51,7 @@ pub(super) fn with_fields<T>(body: &[u8], read: impl FnOnce(Fields<'_>) -> T) ->
 }
 
 /// Drops each comma that only white space separates from a closing bracket (Bright Pattern documents such answers).
-fn without_trailing_commas(body: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(super) fn without_trailing_commas(body: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(body.len()));
     let (mut in_string, mut escaped) = (false, false);
     for (at, &byte) in body.iter().enumerate() {

@@ -114,7 +114,7 @@ impl Pool {
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if !fresh => {
-                        request = Box::new(unsent);
+                        *request = unsent;
                         unwritten += 1;
                     }
                     _ => return Err(classify(error.into_error(), &connection)),

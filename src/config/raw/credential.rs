@@ -21,9 +21,7 @@ const PASSED_DOWN: [&str; 2] = ["default_expires_in", "danger_plaintext"];
 
 config_struct! {
     /// A credential: exactly one kind, and how it is used.
-    pub struct CredentialSettings = "a credential", unavailable = [
-        "recipe",
-    ] {
+    pub struct CredentialSettings = "a credential" {
         /// Where it goes in a request, instead of the kind's own place.
         optional inject: OneOrList<Inject>,
         /// Parameters of `preset`.

@@ -11,7 +11,7 @@ use std::{
 
 use http::HeaderName;
 
-use super::{Algorithm, Linked, SigningKey, Source, presets};
+use super::{Algorithm, Linked, SigningKey, Source, presets, recipe};
 use crate::{
     config::{Decode, Decoder, Diagnostic, Node, SecretSource, Sp, Span, table::Variant},
     secret::Secret,
@@ -48,6 +48,7 @@ pub static GRANTS: &[Grant] = &[
     exec::GRANT,
     file::GRANT,
     fixed::GRANT,
+    recipe::GRANT,
     presets::GRANT,
 ];
 

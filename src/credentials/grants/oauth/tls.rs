@@ -96,7 +96,7 @@ impl OauthKeys {
 }
 
 impl Tls {
-    fn add(
+    pub(in crate::credentials) fn add(
         &self,
         settings: EndpointSettings,
         cx: &mut dyn BuildContext,
@@ -142,7 +142,10 @@ impl Tls {
     }
 
     /// Where the setting stands that is at fault.
-    fn place(&self, error: &EndpointError) -> Option<crate::config::Span> {
+    pub(in crate::credentials) fn place(
+        &self,
+        error: &EndpointError,
+    ) -> Option<crate::config::Span> {
         let (ca, cert) = (&self.ca, &self.cert);
         match error {
             EndpointError::Ca => ca.as_ref().map(|it| it.span),
