@@ -255,7 +255,7 @@ impl Slot {
             credential: Arc::clone(&self.name),
             kind: error.kind.into(),
             retry_after: self.state().life.retry_in(clock::now()),
-            detail: error.detail.as_ref().into(),
+            detail: error.own_words().into(),
         }
     }
 

@@ -114,6 +114,16 @@ impl ClientAuth {
         Ok(None)
     }
 
+    /// The secret that is sent, in whatever spelling.
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Basic(client) | Self::BasicRaw(client) | Self::Body(client) => {
+                Some(&client.secret)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the method fills the `Authorization` header.
     pub(super) fn uses_header(&self) -> bool {
         matches!(self, Self::Basic(_) | Self::BasicRaw(_))

@@ -155,6 +155,11 @@ impl Endpoint {
         self.url.path()
     }
 
+    /// The query of its URL.
+    pub(super) fn query(&self) -> &str {
+        self.url.query().unwrap_or_default()
+    }
+
     /// Another endpoint, called in the same way: with the same trust, certificate and deadlines.
     ///
     /// # Errors

@@ -100,6 +100,24 @@ impl FetchError {
         self.refusal.and_then(|refused| refused.code)
     }
 
+    /// The same with what the endpoint says for itself, as `token_words` made it fit to be shown.
+    pub(super) fn with_words(self, words: Option<String>) -> Self {
+        match words {
+            Some(words) => Self {
+                detail: format!("{}{SAYS}{words}", self.detail).into(),
+                ..self
+            },
+            None => self,
+        }
+    }
+
+    /// The sentence without the endpoint's own words: those are for operators, not for clients.
+    pub(super) fn own_words(&self) -> &str {
+        self.detail
+            .split_once(SAYS)
+            .map_or(&self.detail, |(ours, _)| ours)
+    }
+
     /// The same with `prefix` before its sentence.
     pub fn at(self, prefix: &str) -> Self {
         Self {
@@ -161,3 +179,6 @@ impl From<FailureKind> for CredentialErrorKind {
         }
     }
 }
+
+/// Between our sentence and the endpoint's.
+const SAYS: &str = "; it says: ";

@@ -32,6 +32,7 @@ mod tls_version;
 mod token_call;
 mod token_json;
 mod token_response;
+mod token_words;
 mod view;
 mod watched;
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use form_urlencoded::parse;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
@@ -13,7 +14,11 @@ use zeroize::Zeroizing;
 
 use super::{
     ClientAuth, Credential, Discovery, Endpoint, FailureKind, FetchError, FingerprintBuilder,
-    calls, endpoint::Answer, form::Form, token_response,
+    calls,
+    endpoint::Answer,
+    form::Form,
+    token_response,
+    token_words::{self, Sent},
 };
 use crate::{clock::Instant, secret::Secret};
 
@@ -66,6 +71,12 @@ impl<'a> Ask<'a> {
             scope: true,
         }
     }
+}
+
+/// A request and its answer.
+struct Exchange {
+    answer: Answer,
+    sent: Sent,
 }
 
 /// What a token call brought.
@@ -205,8 +216,14 @@ impl TokenCall {
     }
 
     async fn token(&self, ask: Ask<'_>) -> Result<Token, FetchError> {
-        let answer = self.send(ask).await?;
-        let read = token_response::read(answer.status, &answer.headers, &answer.body, answer.wall)?;
+        let Exchange { answer, sent } = self.exchange(ask).await?;
+        let read = token_response::read(answer.status, &answer.headers, &answer.body, answer.wall)
+            .map_err(|error| match error.refusal {
+                Some(_) => {
+                    error.with_words(token_words::words(&answer.headers, &answer.body, &sent))
+                }
+                None => error,
+            })?;
         Ok(Token {
             life: read.life.unwrap_or(self.extras.default_expires_in),
             access_token: read.access_token,
@@ -220,23 +237,27 @@ impl TokenCall {
 
     /// The answer as it came, for endpoints that issue something else than tokens.
     pub(super) async fn send(&self, ask: Ask<'_>) -> Result<Answer, FetchError> {
+        Ok(self.exchange(ask).await?.answer)
+    }
+
+    async fn exchange(&self, ask: Ask<'_>) -> Result<Exchange, FetchError> {
         let discovery = match &self.target {
             Target::Endpoint(endpoint) => return self.send_to(endpoint, ask).await,
             Target::Issuer(discovery) => discovery,
         };
         let found = discovery.find(false).await?;
-        let answer = self.send_to(&found.endpoint, ask).await?;
-        let moved = found.cached && matches!(answer.status.as_u16(), 404 | 410);
+        let first = self.send_to(&found.endpoint, ask).await?;
+        let moved = found.cached && matches!(first.answer.status.as_u16(), 404 | 410);
         if moved
             && let Ok(newer) = discovery.find(true).await
             && newer.endpoint.shown() != found.endpoint.shown()
         {
             return self.send_to(&newer.endpoint, ask).await;
         }
-        Ok(answer)
+        Ok(first)
     }
 
-    async fn send_to(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Answer, FetchError> {
+    async fn send_to(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Exchange, FetchError> {
         let mut form = Form::default();
         for (name, value) in ask.form {
             form.add(name, value);
@@ -260,7 +281,31 @@ impl TokenCall {
         };
         let scope = self.extras.scope.as_deref().filter(|_| ask.scope);
         calls::asking(client_auth, scope);
-        endpoint.post(&self.extras.query, headers, &form).await
+        let sent = self.secrets_of(endpoint, &headers, &form);
+        let answer = endpoint.post(&self.extras.query, headers, &form).await?;
+        Ok(Exchange { answer, sent })
+    }
+
+    /// What of a request must not come back in an error.
+    fn secrets_of(&self, endpoint: &Endpoint, headers: &HeaderMap, form: &Form) -> Sent {
+        let mut sent = Sent::default();
+        let texts = [form.as_str(), endpoint.query()];
+        for (name, value) in texts.into_iter().flat_map(|text| parse(text.as_bytes())) {
+            if !SHOWN.contains(&name.as_ref()) {
+                sent.add(&Zeroizing::new(value.into_owned()));
+            }
+        }
+        for (_, value) in &self.extras.query {
+            sent.add(value.expose());
+        }
+        for value in headers.values().filter_map(|value| value.to_str().ok()) {
+            // Of `Basic abc` and `Bearer abc`, the scheme is none.
+            sent.add(value.split_once(' ').map_or(value, |(_, rest)| rest));
+        }
+        if let Some(secret) = self.auth.secret() {
+            sent.add(secret.expose());
+        }
+        sent
     }
 
     fn ask_for(&self, scope: bool, form: &mut Form) {
@@ -329,4 +374,17 @@ const FRAMING: [HeaderName; 6] = [
     CONTENT_TYPE,
     TRANSFER_ENCODING,
     ACCEPT_ENCODING,
+];
+
+/// Parameters that are no secrets: an error may name their values.
+const SHOWN: [&str; 9] = [
+    "grant_type",
+    "client_id",
+    "client_assertion_type",
+    "scope",
+    "audience",
+    "resource",
+    "subject_token_type",
+    "actor_token_type",
+    "requested_token_type",
 ];
