@@ -11,13 +11,26 @@ use crate::config::{
 
 /// Every preset of this version, by name.
 pub static PRESETS: &[Preset] = &[
+    preset("aicrisk", include_str!("presets/aicrisk.yaml")),
     preset(
         "azure_certificate",
         include_str!("presets/azure_certificate.yaml"),
     ),
     preset("brightpattern", include_str!("presets/brightpattern.yaml")),
+    preset("csrf_login", include_str!("presets/csrf_login.yaml")),
+    preset("github_app", include_str!("presets/github_app.yaml")),
+    preset(
+        "google_service_account",
+        include_str!("presets/google_service_account.yaml"),
+    ),
     preset("iceberg", include_str!("presets/iceberg.yaml")),
+    preset("nested_json", include_str!("presets/nested_json.yaml")),
     preset("symbl", include_str!("presets/symbl.yaml")),
+    preset("symphony", include_str!("presets/symphony.yaml")),
+    preset(
+        "symphony_oauth",
+        include_str!("presets/symphony_oauth.yaml"),
+    ),
 ];
 
 /// The preset of this name.

@@ -56,7 +56,7 @@ impl Recipe {
     pub(super) async fn obtain(&self, ask: Fetch<'_>) -> Result<Credential, FetchError> {
         if ask.refused && !self.calls {
             // No token call can say which of them was no good.
-            self.reject_all(ask).await?;
+            self.reject_all(ask);
         }
         let (mut relinked, mut again) = (false, false);
         loop {
@@ -96,16 +96,14 @@ impl Recipe {
     }
 
     /// Rejects the links that the refused credential was made from, unless they are newer.
-    async fn reject_all(&self, ask: Fetch<'_>) -> Result<(), FetchError> {
-        let made_from = ask.previous.map(|previous| &previous.made_from);
-        for link in self.links() {
-            let lease = link.lease(ask.subject).await?;
-            let used = |old: &Lease| old.id() == lease.id();
-            if made_from.is_some_and(|all| all.iter().any(used)) {
-                link.reject(&lease);
-            }
+    fn reject_all(&self, ask: Fetch<'_>) {
+        // A lease knows its own slot, so any link can take it there: none is obtained for it.
+        if let (Some(previous), Some(link)) = (ask.previous, self.links().first()) {
+            previous
+                .made_from
+                .iter()
+                .for_each(|lease| link.reject(lease));
         }
-        Ok(())
     }
 
     async fn run(&self, subject: &Subject, run: &mut Run) -> Result<Credential, Stop> {

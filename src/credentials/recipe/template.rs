@@ -141,9 +141,9 @@ impl Template {
 /// Only texts, numbers and booleans stand in a request: never a whole step, never nothing.
 fn text(value: &Value) -> Result<Zeroizing<String>, Error> {
     match value.kind() {
-        ValueKind::String | ValueKind::Number | ValueKind::Bool => {
-            Ok(Zeroizing::new(value.to_string()))
-        }
+        ValueKind::String | ValueKind::Number => Ok(Zeroizing::new(value.to_string())),
+        // As JSON has it, not as Python does.
+        ValueKind::Bool => Ok(Zeroizing::new(value.is_true().to_string())),
         ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
         _ => Err(ErrorKind::InvalidOperation.into()),
     }

@@ -1,8 +1,12 @@
 //! Each preset against a scripted vendor: what it asks, to the byte where the vendor says so, where its
 //! tokens go, and what is renewed when one is refused.
 
+mod aicrisk;
+mod forms;
 mod iceberg;
 mod jwt;
+mod symphony;
+mod symphony_oauth;
 
 use std::{
     fs,
@@ -88,6 +92,18 @@ pub fn json(exchange: &mut Exchange<'_>, status: u16, body: &str) {
 pub fn part(jwt: &str, at: usize) -> Value {
     let part = jwt.split('.').nth(at).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+/// A JWT in form, with these claims, which ends in a canary.
+pub fn unsigned(claims: &Value, canary: &str) -> String {
+    let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+    format!("e30.{claims}.{canary}")
+}
+
+/// Seconds from now.
+pub fn from_now(moment: &Value) -> i64 {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    moment.as_i64().unwrap() - i64::try_from(now.as_secs()).unwrap()
 }
 
 /// A file that is gone when the test ends.

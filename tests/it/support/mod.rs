@@ -19,7 +19,7 @@ use std::{
 pub use self::{
     canary::{SECRET, check, logged_lines, token},
     client::{Answer, Client},
-    proxy::TestProxy,
+    proxy::{TestProxy, text_of},
     tls::Authority,
     tokens::{TokenAnswer, TokenEndpoint},
     upstream::{Exchange, Upstream},
