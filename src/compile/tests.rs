@@ -324,10 +324,7 @@ fn the_projects_own_file_is_good_for_production_and_for_the_demo() {
         "{}",
         compiled.report.render(false)
     );
-    assert_eq!(
-        &*route(&compiled, "/brightpattern/users").base_path,
-        "/configapi/v2/"
-    );
+    assert_eq!(&*route(&compiled, "/brightpattern/users").base_path, "/");
     assert_eq!(&*route(&compiled, "/api/users").base_path, "/v1/");
 }
 
