@@ -148,7 +148,7 @@ impl Compiler<'_, '_, '_> {
                 .map_or(Duration::ZERO, |pause| pause.value),
         };
         let built = Built {
-            linked: Linked::new(name, source.fingerprint()),
+            linked: Linked::new(name, source.fingerprint(), source.per_subject()),
             source,
             placement,
             settings,

@@ -17,15 +17,17 @@ use crate::clock;
 pub struct Linked {
     name: Arc<str>,
     fingerprint: Fingerprint,
+    per_subject: bool,
     handle: Arc<OnceLock<CredentialHandle>>,
 }
 
 impl Linked {
     /// To the credential of this name and configuration, whose slot [`connect`](Self::connect) will bring.
-    pub fn new(name: &str, fingerprint: Fingerprint) -> Self {
+    pub fn new(name: &str, fingerprint: Fingerprint, per_subject: bool) -> Self {
         Self {
             name: name.into(),
             fingerprint,
+            per_subject,
             handle: Arc::default(),
         }
     }
@@ -33,6 +35,11 @@ impl Linked {
     /// The credential's name in the file.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whether each subject has one of its own; known before there is a slot, as routes ask it.
+    pub fn is_per_subject(&self) -> bool {
+        self.per_subject
     }
 
     /// Gives it its slot; the first one stays.

@@ -10,6 +10,7 @@ use std::{
 
 use crate::support::{Gate, SECRET, TestProxy, Upstream, token, until};
 
+mod chains;
 mod exchanges;
 mod issuer;
 mod names;

@@ -120,9 +120,7 @@ impl Source for Recipe {
     }
 
     fn per_subject(&self) -> bool {
-        // Links are connected before what builds on them gets its slot.
-        let linked = |link: &Linked| link.handle().is_some_and(|it| it.is_per_subject());
-        self.uses_subject || self.links().into_iter().any(linked)
+        self.uses_subject || self.links().into_iter().any(Linked::is_per_subject)
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

@@ -133,7 +133,7 @@ pub fn sha256(text: &str) -> String {
 }
 
 /// The `sub` of a token; what is none is its own name.
-fn user_of(token: &str) -> String {
+pub fn user_of(token: &str) -> String {
     let payload = token.split('.').nth(1).unwrap_or_default();
     let bytes = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
     let claims: Value = serde_json::from_slice(&bytes).unwrap_or_default();

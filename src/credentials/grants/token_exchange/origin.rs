@@ -245,7 +245,7 @@ impl Origin {
         match &self.place {
             Place::Header(_) | Place::Mint(_) => true,
             Place::File(_) => false,
-            Place::Credential(linked) => linked.handle().is_some_and(|it| it.is_per_subject()),
+            Place::Credential(linked) => linked.is_per_subject(),
         }
     }
 
