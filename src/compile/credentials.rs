@@ -137,6 +137,16 @@ impl Compiler<'_, '_, '_> {
         let Some((source, placement)) = built else {
             return;
         };
+        let prewarm = &raw.settings.prewarm;
+        if prewarm.value && source.per_subject() {
+            let message = format!(
+                "the credential `{name}` is one for each user: there is nobody to obtain it for at start"
+            );
+            self.decoder.push(
+                Diagnostic::warning(prewarm.span, message)
+                    .hint("remove `prewarm`: it does nothing here"),
+            );
+        }
         let settings = CacheSettings {
             prewarm: raw.settings.prewarm.value,
             max_waiters: self.max_waiters,
@@ -148,7 +158,7 @@ impl Compiler<'_, '_, '_> {
                 .map_or(Duration::ZERO, |pause| pause.value),
         };
         let built = Built {
-            linked: Linked::new(name, source.fingerprint(), source.per_subject()),
+            linked: Linked::new(name, &*source),
             source,
             placement,
             settings,

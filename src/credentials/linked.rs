@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     CredentialError, CredentialErrorKind, CredentialHandle, FailureKind, FetchError, Fingerprint,
-    FingerprintBuilder, Lease, Retry, Subject,
+    FingerprintBuilder, Lease, Retry, Source, Subject, TokensFrom,
 };
 use crate::clock;
 
@@ -17,17 +17,20 @@ use crate::clock;
 pub struct Linked {
     name: Arc<str>,
     fingerprint: Fingerprint,
+    /// Known before the slot is: routes are checked by it.
     per_subject: bool,
+    tokens_from: Option<Arc<TokensFrom>>,
     handle: Arc<OnceLock<CredentialHandle>>,
 }
 
 impl Linked {
-    /// To the credential of this name and configuration, whose slot [`connect`](Self::connect) will bring.
-    pub fn new(name: &str, fingerprint: Fingerprint, per_subject: bool) -> Self {
+    /// To the credential of this name and source, whose slot [`connect`](Self::connect) will bring.
+    pub fn new(name: &str, source: &dyn Source) -> Self {
         Self {
             name: name.into(),
-            fingerprint,
-            per_subject,
+            fingerprint: source.fingerprint(),
+            per_subject: source.per_subject(),
+            tokens_from: source.tokens_from().cloned().map(Arc::new),
             handle: Arc::default(),
         }
     }
@@ -37,9 +40,14 @@ impl Linked {
         &self.name
     }
 
-    /// Whether each subject has one of its own; known before there is a slot, as routes ask it.
+    /// Whether each subject has one of its own.
     pub fn is_per_subject(&self) -> bool {
         self.per_subject
+    }
+
+    /// The headers of a request whose tokens it exchanges.
+    pub fn tokens_from(&self) -> Option<&TokensFrom> {
+        self.tokens_from.as_deref()
     }
 
     /// Gives it its slot; the first one stays.

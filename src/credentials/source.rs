@@ -36,14 +36,14 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether each [`Subject`] has a credential of its own.
+    /// Whether each [`Subject`] has a credential of its own: so it is with what builds on such a one.
     fn per_subject(&self) -> bool {
-        false
+        self.links().iter().any(|link| link.is_per_subject())
     }
 
     /// The headers of a request whose tokens it exchanges; only where each subject has a credential of its own.
     fn tokens_from(&self) -> Option<&TokensFrom> {
-        None
+        self.links().iter().find_map(|link| link.tokens_from())
     }
 
     /// The file that it reads its credential from: another one is fetched when that changes.

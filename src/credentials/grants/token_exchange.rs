@@ -18,7 +18,7 @@ use crate::{
 
 mod origin;
 
-use origin::{Found, Origin, Place, TokenFrom, TokenType, urn};
+use origin::{Found, Need, Origin, TokenFrom, TokenType, urn};
 
 pub(super) const GRANT: Grant = Grant {
     variant: Variant {
@@ -68,26 +68,34 @@ impl GrantConfig for Config {
             None => None,
         };
         let subject = subject?;
-        let by_header = subject.header().is_some();
-        let actor_wants = actor.as_ref().map(|actor| &actor.place);
-        let apart = match actor_wants {
-            Some(Place::Header(_)) => !by_header,
-            Some(Place::Mint(_)) => by_header,
-            _ => false,
+        let needs = actor.as_ref().map_or(Need::Nobody, Origin::need);
+        // A request has either a name or tokens, and those of one exchange.
+        let apart = match (subject.need(), needs) {
+            (_, Need::Nobody)
+            | (Need::Nobody | Need::Name, Need::Name)
+            | (Need::Header(_), Need::Header(_))
+            | (Need::Nobody, Need::Tokens(_)) => false,
+            (Need::Tokens(one), Need::Tokens(other)) => one != other,
+            _ => true,
         };
         if apart {
             let span = self.actor.as_ref().map_or(cx.span(), |actor| actor.span);
             let error = Diagnostic::error(span, "subject and actor can't come from there together");
             cx.report(error.hint(
-                "an actor's `header` goes with a subject's `header`, `mint` with anything but that",
+                "an actor's `header` goes with a subject's `header`, `mint` with anything but that; credentials count as what they build on",
             ));
             return None;
         }
-        let tokens_from = subject.header().map(|header| TokensFrom {
-            subject: header.clone(),
-            actor: actor.as_ref().and_then(Origin::header).cloned(),
-            danger_unverified: self.danger_unverified_subject.value,
-        });
+        let needs = actor.as_ref().map_or(Need::Nobody, Origin::need);
+        let tokens_from = match (subject.need(), needs) {
+            (Need::Header(header), _) => Some(TokensFrom {
+                subject: header.clone(),
+                actor: actor.as_ref().and_then(Origin::header).cloned(),
+                danger_unverified: self.danger_unverified_subject.value,
+            }),
+            (Need::Tokens(link), _) | (_, Need::Tokens(link)) => Some(link.clone()),
+            _ => None,
+        };
         Some(Arc::new(TokenExchange {
             call: call?,
             subject,

@@ -77,7 +77,7 @@ impl Source for Exchange {
 
 fn linked_to(source: &Arc<Fake>) -> (Linked, CredentialHandle) {
     let handle = source.slot();
-    let linked = Linked::new("name", source.fingerprint(), source.per_subject());
+    let linked = Linked::new("name", &**source);
     linked.connect(handle.clone());
     (linked, handle)
 }

@@ -185,3 +185,28 @@ fn the_callers_token_itself_is_exchanged_from_authorization() {
     assert_eq!(upstream.request().headers("authorization"), [sent]);
     assert_eq!(proxy.send(get(&key(CLERK))).code(), "request_invalid");
 }
+
+#[test]
+fn what_builds_on_an_exchange_takes_the_same_tokens() {
+    let (issuer, first, second, upstream) =
+        (Issuer::new(), Vendor::new(), Vendor::new(), Upstream::ok());
+    let keys = keys(&issuer);
+    let credentials = format!(
+        "credentials:\n  login: {{ token_exchange: {{ token_url: 'http://{}/token', subject: {{ header: X-On-Behalf-Of }} }} }}\n  \
+         main: {{ token_exchange: {{ token_url: 'http://{}/token', subject: {{ credential: login }} }} }}\n",
+        first.server.address(),
+        second.server.address()
+    );
+    let proxy = TestProxy::start(&[callers(&keys), credentials, route(&upstream, "")].concat());
+    let ask = |jwt: &str| proxy.send(get(&format!("{}X-On-Behalf-Of: {jwt}\r\n", key(SECRET))));
+    let forged = Issuer::new().about(ADA);
+    assert_eq!(ask(&forged).code(), "caller_unknown");
+    for user in [ADA, BOB] {
+        let answer = ask(&issuer.about(user));
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+    }
+    assert_eq!(second.users(), [issued(ADA, 1), issued(BOB, 2)]);
+    for request in upstream.requests() {
+        assert_eq!(request.header("x-on-behalf-of"), None);
+    }
+}

@@ -304,3 +304,34 @@ fn what_is_shown_of_a_credential_names_no_user() {
     assert_eq!(main.subjects.as_ref().unwrap().kept, 2);
     crate::support::check("the view", format!("{views:?}").as_bytes());
 }
+
+#[test]
+fn a_credential_that_builds_on_a_users_is_that_users() {
+    let (issuer, first, second, upstream) =
+        (Issuer::new(), Vendor::new(), Vendor::new(), Upstream::ok());
+    let keys = keys(&issuer);
+    let credentials = minting(&first).replace("main:", "login:")
+        + &format!(
+            "  main: {{ token_exchange: {{ token_url: 'http://{}/token', subject: {{ credential: login }} }} }}\n",
+            second.server.address()
+        );
+    let proxy = TestProxy::start(
+        &[
+            callers(&keys),
+            credentials,
+            route(&upstream, "subject: caller"),
+        ]
+        .concat(),
+    );
+    for user in [ADA, BOB, ADA] {
+        let answer = proxy.send(get(&bearer(&issuer.about(user))));
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+    }
+    assert_eq!(first.users(), [ADA, BOB]);
+    assert_eq!(second.users(), [issued(ADA, 1), issued(BOB, 2)]);
+    let sent = |user, call| sent(&issued(user, call), call);
+    assert_eq!(
+        authorization(&upstream),
+        [sent(ADA, 1), sent(BOB, 2), sent(ADA, 1)]
+    );
+}

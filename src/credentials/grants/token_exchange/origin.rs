@@ -19,7 +19,7 @@ use crate::{
     },
     credentials::{
         Algorithm, FailureKind, FetchError, FingerprintBuilder, Lease, Linked, SigningKey, Subject,
-        SubjectToken, Watched, token_response::jwt_life,
+        SubjectToken, TokensFrom, Watched, token_response::jwt_life,
     },
     secret::Secret,
 };
@@ -97,6 +97,17 @@ pub(super) enum Place {
     File(Arc<Watched>),
     Credential(Linked),
     Mint(Minter),
+}
+
+/// Whom a token is about, by what tells it.
+pub(super) enum Need<'a> {
+    Nobody,
+    /// A user's name.
+    Name,
+    /// The token in this header.
+    Header(&'a HeaderName),
+    /// The tokens that another credential exchanges.
+    Tokens(&'a TokensFrom),
 }
 
 /// Makes JWTs about subjects.
@@ -242,10 +253,18 @@ impl Origin {
 
     /// Whether the subject matters to it.
     pub(super) fn is_per_subject(&self) -> bool {
+        !matches!(self.need(), Need::Nobody)
+    }
+
+    /// What it needs to know of the one whom a request is for.
+    pub(super) fn need(&self) -> Need<'_> {
         match &self.place {
-            Place::Header(_) | Place::Mint(_) => true,
-            Place::File(_) => false,
-            Place::Credential(linked) => linked.is_per_subject(),
+            Place::Header(header) => Need::Header(header),
+            Place::Mint(_) => Need::Name,
+            Place::Credential(link) if link.is_per_subject() => {
+                link.tokens_from().map_or(Need::Name, Need::Tokens)
+            }
+            Place::File(_) | Place::Credential(_) => Need::Nobody,
         }
     }
 
