@@ -23,7 +23,7 @@ pub struct LoginAnswer {
 }
 
 impl LoginAnswer {
-    /// Answers `method` with `status` and a body made of a template over [`PARTS`] and `echo`.
+    /// Answers `method` with `status` and a body made of a template over its parts (`placeholder`, `expires_in`...) and `echo`.
     ///
     /// # Errors
     /// [`TemplateError`] where the template does not parse or names anything else.
