@@ -16,8 +16,10 @@ use crate::{
     secret::Secret,
 };
 
+mod bearer;
 mod origin;
 
+use bearer::{Bearer, BearerKey};
 use origin::{Found, Need, Origin, TokenFrom, TokenType, urn};
 
 pub(super) const GRANT: Grant = Grant {
@@ -46,6 +48,9 @@ crate::config_struct! {
         required subject: TokenFrom,
         /// Who acts for them.
         optional actor: TokenFrom,
+        /// Whose token is shown as `Authorization: Bearer`, in the place of a client's own authentication: `subject`, `actor`
+        /// or `{ credential: NAME }`.
+        optional bearer: BearerKey,
         /// What kind of token to ask for; named as `type` is.
         optional requested_token_type: TokenType,
         /// How a token is followed by the next: `fetch` exchanges the subject's token again, `exchange` the expiring one
@@ -65,6 +70,10 @@ impl GrantConfig for Config {
         let subject = self.subject.build(self.subject.span, cx);
         let actor = match &self.actor {
             Some(actor) => Some(actor.build(actor.span, cx)?),
+            None => None,
+        };
+        let bearer = match &self.bearer {
+            Some(key) => Some(bearer::build(key, &self.oauth, actor.is_some(), cx)?),
             None => None,
         };
         let subject = subject?;
@@ -100,6 +109,7 @@ impl GrantConfig for Config {
             call: call?,
             subject,
             actor,
+            bearer,
             requested: self
                 .requested_token_type
                 .as_ref()
@@ -116,6 +126,7 @@ pub struct TokenExchange {
     call: TokenCall,
     subject: Origin,
     actor: Option<Origin>,
+    bearer: Option<Bearer>,
     requested: Option<String>,
     renew: Renew,
     tokens_from: Option<TokensFrom>,
@@ -131,6 +142,11 @@ impl Source for TokenExchange {
         self.subject
             .fingerprint(builder)
             .option(self.actor.as_ref(), |b, actor| actor.fingerprint(b))
+            .option(self.bearer.as_ref(), |b, bearer| match bearer {
+                Bearer::Subject => b.number(1),
+                Bearer::Actor => b.number(2),
+                Bearer::Of(origin) => origin.fingerprint(b.number(3)),
+            })
             .option(self.requested.as_deref(), FingerprintBuilder::text)
             .number(u64::from(self.renew == Renew::Exchange))
             .number(u64::from(
@@ -171,8 +187,27 @@ impl Source for TokenExchange {
 }
 
 impl TokenExchange {
-    fn origins(&self) -> impl Iterator<Item = &Origin> {
+    /// What is exchanged.
+    fn tokens(&self) -> impl Iterator<Item = &Origin> {
         [&self.subject].into_iter().chain(self.actor.as_ref())
+    }
+
+    /// The same, and last what is only shown.
+    fn origins(&self) -> impl Iterator<Item = &Origin> {
+        let shown = match &self.bearer {
+            Some(Bearer::Of(origin)) => Some(origin),
+            _ => None,
+        };
+        self.tokens().chain(shown)
+    }
+
+    fn shown<'a>(&self, found: &'a [Found]) -> Option<&'a Secret> {
+        let found = match self.bearer.as_ref()? {
+            Bearer::Subject => found.first(),
+            Bearer::Actor => found.get(1),
+            Bearer::Of(_) => found.last(),
+        };
+        found.map(|found| &found.token)
     }
 
     /// The expiring token, where it is alive, was not refused, and what it was made of lives on.
@@ -212,7 +247,9 @@ impl TokenExchange {
     async fn begin(&self, subject: &Subject) -> Result<Credential, FetchError> {
         let first = self.find(subject).await?;
         match self.exchange(&first).await {
-            Err(error) if is_of_a_link(&error) && first.iter().any(|it| it.lease.is_some()) => {
+            Err(error)
+                if self.is_of_a_link(&error) && first.iter().any(|it| it.lease.is_some()) =>
+            {
                 self.leases(&first)
                     .for_each(|(linked, lease)| linked.reject(lease));
                 let second = self.find(subject).await?;
@@ -232,6 +269,9 @@ impl TokenExchange {
         if let Some(actor) = &self.actor {
             found.push(actor.find(subject, acting).await?);
         }
+        if let Some(Bearer::Of(origin)) = &self.bearer {
+            found.push(origin.find(subject, None).await?);
+        }
         Ok(found)
     }
 
@@ -241,19 +281,32 @@ impl TokenExchange {
             ("subject_token", "subject_token_type"),
             ("actor_token", "actor_token_type"),
         ];
-        for ((origin, found), (name, kind)) in self.origins().zip(found).zip(names) {
+        for ((origin, found), (name, kind)) in self.tokens().zip(found).zip(names) {
             form.push((name, found.token.expose()));
             form.push((kind, &origin.kind));
         }
         if let Some(requested) = &self.requested {
             form.push(("requested_token_type", requested));
         }
-        let token = self.call.ask(Ask::new(&form)).await?;
+        let ask = Ask {
+            bearer: self.shown(found),
+            ..Ask::new(&form)
+        };
+        let token = self.call.ask(ask).await?;
         self.leases(found)
             .for_each(|(linked, lease)| linked.accept(lease));
-        let until = found.iter().filter_map(|found| found.until).min();
+        // What is only shown bounds nothing: the token is not made of it.
+        let made_of = self.tokens().zip(found);
+        let until = made_of.filter_map(|(_, found)| found.until).min();
         let leases = found.iter().filter_map(|found| found.lease.clone());
         bounded(token, until, leases.collect())
+    }
+
+    /// RFC 8693 2.2.2 and Iceberg's catalogs: the tokens are at fault, not the client; with `bearer`, a token is the client.
+    fn is_of_a_link(&self, error: &FetchError) -> bool {
+        let bad_client = error.code() == Some("invalid_client") && self.bearer.is_none();
+        let status = error.refusal.map(|refused| refused.status);
+        status == Some(401) && !bad_client || error.code() == Some("invalid_grant")
     }
 
     fn leases<'a>(&'a self, found: &'a [Found]) -> impl Iterator<Item = (&'a Linked, &'a Lease)> {
@@ -289,13 +342,6 @@ fn bounded(
 /// The endpoint said no, as opposed to nothing or "not now".
 fn is_refused(error: &FetchError) -> bool {
     error.kind == FailureKind::Rejected && error.refusal.is_some()
-}
-
-/// RFC 8693 2.2.2 and Iceberg's catalogs: the tokens are at fault, not the client.
-fn is_of_a_link(error: &FetchError) -> bool {
-    let bad_client = error.code() == Some("invalid_client");
-    let status = error.refusal.map(|refused| refused.status);
-    status == Some(401) && !bad_client || error.code() == Some("invalid_grant")
 }
 
 const KEY: &str = "token_exchange";

@@ -221,3 +221,32 @@ fn what_is_no_access_token_is_refused() {
     );
     assert!(String::from_utf8_lossy(&answer.body).contains("N_A"));
 }
+
+#[test]
+fn a_catalogs_token_is_shown_in_the_clients_place_and_had_anew_when_refused() {
+    for (name, more) in [
+        ("actor", "actor: { credential: catalog }, bearer: actor"),
+        ("other", "bearer: { credential: catalog }"),
+    ] {
+        let server = Upstream::start(|exchange| match exchange.request.header("authorization") {
+            Some(old) if *old == format!("Bearer {}", token(1)) => {
+                json(exchange, 401, r#"{"error":"invalid_client"}"#)
+            }
+            _ => issue(exchange, ""),
+        });
+        let upstream = Upstream::ok();
+        let subject = file(name, &token(50));
+        let more = format!("subject: {{ file: '{}' }}, {more}", subject.display());
+        let proxy = start(&server, &more, &upstream);
+        assert_eq!(proxy.get("/").status(), 200);
+        // Catalog, refused exchange, catalog again, exchange.
+        assert_eq!(bearers(&upstream), [token(4)]);
+        let last = &server.requests()[3];
+        let shown = format!("Bearer {}", token(3));
+        assert_eq!(last.headers("authorization"), [shown]);
+        let asked = form(last);
+        assert_eq!(asked["subject_token"], token(50));
+        assert_eq!(asked.contains_key("actor_token"), name == "actor");
+        assert!(!asked.contains_key("client_id"));
+    }
+}
