@@ -15,6 +15,7 @@ use crate::secret::Secret;
 /// The running stand-ins.
 #[derive(Clone, Debug)]
 pub(super) struct Parties {
+    pub(super) symbl: Symbl,
     pub(super) iceberg: Iceberg,
     pub(super) bright_pattern: BrightPattern,
     pub(super) standard: Standard,
@@ -60,6 +61,7 @@ impl Parties {
             standard: start!(standard),
         };
         Ok(Self {
+            symbl,
             iceberg,
             bright_pattern,
             standard,

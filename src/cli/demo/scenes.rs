@@ -1,6 +1,6 @@
 //! What the tour shows: one request for each API family, and what each family wants to see.
 
-use super::{parties::Parties, tokens::Tokens};
+use super::{arrived::IN_QUERY, parties::Parties, tokens::Tokens};
 
 /// A request of the client, and how it is to arrive.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,18 @@ pub(super) struct Scene {
 
 /// Every API family of every system.
 pub(super) const FAMILIES: &[Scene] = &[
+    Scene {
+        title: "Symbl: JSON in, camelCase out",
+        path: "/symbl/v1/conversations/c1",
+        wants: &["authorization"],
+        tokens: |it| &it.symbl.tokens,
+    },
+    Scene {
+        title: "Symbl, streaming: the token in the query",
+        path: "/symbl/v1/streaming/s1",
+        wants: &[IN_QUERY],
+        tokens: |it| &it.symbl.tokens,
+    },
     Scene {
         title: "Iceberg: the catalog's own token endpoint",
         path: "/iceberg/v1/namespaces",
