@@ -1,5 +1,10 @@
 use std::time::Duration;
 
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa::{KeyPair, KeySize},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, Method};
 use tokio::runtime::Runtime;
 
@@ -38,6 +43,7 @@ impl Bench {
     fn load(&self, name: &str, text: &str) -> Result<Compiled, Box<Report>> {
         let env = |name: &str| match name {
             "SECRET" => Some("env-secret".to_owned()),
+            "SYMPHONY_KEY" => Some(rsa_key()),
             "MANY_LINES" => Some("a\nb".to_owned()),
             _ => None,
         };
@@ -52,6 +58,13 @@ impl Bench {
         };
         load_text(name, text, &cx)
     }
+}
+
+fn rsa_key() -> String {
+    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let der = AsDer::<Pkcs8V1Der<'static>>::as_der(&pair).unwrap();
+    let base64 = BASE64_STANDARD.encode(der.as_ref());
+    format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n")
 }
 
 fn compiled(text: &str) -> Compiled {

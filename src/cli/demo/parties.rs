@@ -15,6 +15,7 @@ use crate::secret::Secret;
 /// The running stand-ins.
 #[derive(Clone, Debug)]
 pub(super) struct Parties {
+    pub(super) symphony: Symphony,
     pub(super) symbl: Symbl,
     pub(super) iceberg: Iceberg,
     pub(super) bright_pattern: BrightPattern,
@@ -61,6 +62,7 @@ impl Parties {
             standard: start!(standard),
         };
         Ok(Self {
+            symphony,
             symbl,
             iceberg,
             bright_pattern,

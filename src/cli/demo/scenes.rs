@@ -17,6 +17,24 @@ pub(super) struct Scene {
 /// Every API family of every system.
 pub(super) const FAMILIES: &[Scene] = &[
     Scene {
+        title: "Symphony, pod: the session token of an RSA login",
+        path: "/symphony/pod/v2/sessioninfo",
+        wants: &["sessiontoken"],
+        tokens: |it| &it.symphony.sessions,
+    },
+    Scene {
+        title: "Symphony, agent: the same session, and the key manager's token",
+        path: "/symphony/agent/v4/stream/s1/message",
+        wants: &["sessiontoken", "keymanagertoken"],
+        tokens: |it| &it.symphony.key_manager,
+    },
+    Scene {
+        title: "Symphony, files: a scoped token, bought with the session",
+        path: "/symphony/files/v1/f1",
+        wants: &["authorization"],
+        tokens: |it| &it.symphony.scoped,
+    },
+    Scene {
         title: "Symbl: JSON in, camelCase out",
         path: "/symbl/v1/conversations/c1",
         wants: &["authorization"],

@@ -23,7 +23,8 @@ use crate::{
 pub(in crate::cli::demo) struct Symphony {
     /// Session tokens.
     pub(in crate::cli::demo) sessions: Tokens,
-    key_manager: Tokens,
+    /// Tokens of the key manager.
+    pub(in crate::cli::demo) key_manager: Tokens,
     /// Tokens of the identity service; their holder is the scope.
     pub(in crate::cli::demo) scoped: Tokens,
     bot: &'static str,
