@@ -104,6 +104,7 @@ Try it, without any credential:
    curl -s http://{proxy}/api/orders/7
    curl -s http://{proxy}/symphony/pod/v2/sessioninfo
    curl -s http://{proxy}/symbl/v1/conversations/c1
+   curl -s http://{proxy}/aicrisk/api/Risks
    curl -s http://{proxy}/brightpattern/configapi/v2/users
    curl -s http://{proxy}/iceberg/v1/namespaces
    curl -s http://{proxy}/api/orders -d '{{\"item\":\"lamp\"}}'

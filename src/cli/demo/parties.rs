@@ -17,6 +17,7 @@ use crate::secret::Secret;
 pub(super) struct Parties {
     pub(super) symphony: Symphony,
     pub(super) symbl: Symbl,
+    pub(super) aicrisk: Aicrisk,
     pub(super) iceberg: Iceberg,
     pub(super) bright_pattern: BrightPattern,
     pub(super) standard: Standard,
@@ -64,6 +65,7 @@ impl Parties {
         Ok(Self {
             symphony,
             symbl,
+            aicrisk,
             iceberg,
             bright_pattern,
             standard,

@@ -47,6 +47,18 @@ pub(super) const FAMILIES: &[Scene] = &[
         tokens: |it| &it.symbl.tokens,
     },
     Scene {
+        title: "AICrisk, list of users: the generic token, by a code from a redirect",
+        path: "/aicrisk/api/Users/ListUsers",
+        wants: &["authorization", "accept"],
+        tokens: |it| &it.aicrisk.generic,
+    },
+    Scene {
+        title: "AICrisk, all else: a user's token, bought with the generic one",
+        path: "/aicrisk/api/Risks",
+        wants: &["authorization", "accept"],
+        tokens: |it| &it.aicrisk.users,
+    },
+    Scene {
         title: "Iceberg: the catalog's own token endpoint",
         path: "/iceberg/v1/namespaces",
         wants: &["authorization"],
