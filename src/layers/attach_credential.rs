@@ -334,6 +334,10 @@ fn hear(used: &Used, outcome: &mut Outcome) {
     let Some(credential) = &used.route.credential else {
         return;
     };
+    // What the upstream thinks of a caller's own says nothing of ours.
+    if reply.facts.callers_own {
+        return;
+    }
     let refused = &used.route.refused;
     if is_refusal(refused, reply) {
         reply.facts.refusal = Some(Refusal {

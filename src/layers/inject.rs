@@ -81,9 +81,10 @@ where
 
     fn call(&mut self, request: Credentialed) -> Self::Future {
         let (sent, origin) = match outbound(request) {
-            Ok((request, origin)) => {
+            Ok((request, origin, callers_own)) => {
                 let route = Arc::clone(&request.route);
-                (Ok(self.inner.call(request)), Some((route, origin)))
+                let sent = Ok(self.inner.call(request));
+                (sent, Some((route, origin, callers_own)))
             }
             Err(error) => (Err(error), None),
         };
@@ -99,7 +100,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: Early<F>,
-        origin: Option<(Arc<Route>, Origin)>,
+        origin: Option<(Arc<Route>, Origin, bool)>,
     }
 }
 
@@ -109,10 +110,12 @@ impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = self.project();
         let mut outcome = ready!(this.inner.poll(cx));
-        if let (Ok(reply), Some((route, origin))) = (&mut outcome, this.origin)
-            && let Err(error) = response_head::rewrite(reply.response.headers_mut(), route, origin)
-        {
-            outcome = Err(error.into());
+        if let (Ok(reply), Some((route, origin, callers_own))) = (&mut outcome, this.origin) {
+            reply.facts.callers_own = *callers_own;
+            let headers = reply.response.headers_mut();
+            if let Err(error) = response_head::rewrite(headers, route, origin) {
+                outcome = Err(error.into());
+            }
         }
         Poll::Ready(outcome)
     }
@@ -130,16 +133,17 @@ pub fn preview(
     stand_in: Option<Arc<Rendered>>,
 ) -> Result<Head, Error> {
     let put = stand_in.map_or(Put::Nothing, Put::Rendered);
-    head.target = rewrite(&mut head, route, prefix, connection, &put)?;
+    (head.target, _) = rewrite(&mut head, route, prefix, connection, &put)?;
     Ok(head)
 }
 
-fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
+/// The request, what the way back needs, and whether it carries the caller's own credential.
+fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     let put = put(&request)?;
     let since = request.received();
     let (mut boxed, body, connection, route, prefix) = request.into_parts();
     let head = &mut *boxed;
-    let target = rewrite(head, &route, prefix, &connection, &put)?;
+    let (target, callers_own) = rewrite(head, &route, prefix, &connection, &put)?;
     frame(&mut head.headers, head.fields, &body);
 
     let mut request = Box::new(Request::new(OutgoingBody::new(body)));
@@ -155,17 +159,18 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin), Error> {
         route,
         since,
     };
-    Ok((outbound, origin))
+    Ok((outbound, origin, callers_own))
 }
 
-/// Rewrites the fields, and returns the path and query that the upstream gets.
+/// Rewrites the fields. Returns the path and query that the upstream gets, and whether the caller's own credential was
+/// kept.
 fn rewrite(
     head: &mut Head,
     route: &Route,
     prefix: usize,
     connection: &Connection,
     put: &Put,
-) -> Result<PathAndQuery, Error> {
+) -> Result<(PathAndQuery, bool), Error> {
     let target = target(head, route, prefix, put)?;
     let headers = &mut head.headers;
     hop_by_hop::strip(headers, head.fields);
@@ -174,7 +179,7 @@ fn rewrite(
     put_in(headers, put, kept);
     put_host(headers, route, head.authority.as_deref());
     headers.append(header::VIA, via(head.version));
-    Ok(target)
+    Ok((target, kept))
 }
 
 /// What is put on a request.

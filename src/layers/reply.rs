@@ -49,6 +49,8 @@ pub struct Facts {
     pub upstream_status: Option<StatusCode>,
     /// From sending the request on to the head of the upstream's answer.
     pub upstream_duration: Option<Duration>,
+    /// Whether it went out with a credential of the caller's own, as `overwrite: false` has it.
+    pub callers_own: bool,
     /// Set where the upstream refused the credential.
     pub refusal: Option<Refusal>,
     /// How often the request was sent on: 2 after a replay.

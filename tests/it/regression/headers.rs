@@ -297,3 +297,22 @@ fn a_callers_own_header_is_kept_where_the_file_says_so() {
         [format!("Bearer {}", token(1))]
     );
 }
+
+/// Its refusal says nothing of ours: nothing is renewed, and the caller hears what the upstream said.
+#[test]
+fn a_callers_own_header_that_is_refused_is_the_callers_affair() {
+    let tokens = TokenEndpoint::good();
+    let upstream = Upstream::start(|exchange| {
+        let own = exchange.request.header("authorization") == Some("Bearer mine");
+        exchange.answer(if own { 401 } else { 200 }, "", "");
+    });
+    let yaml = with_credential(&tokens, &upstream, "overwrite: false");
+    let proxy = TestProxy::start(&yaml);
+    for _ in 0..2 {
+        let own = "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer mine\r\n\r\n";
+        let answer = proxy.send(own);
+        assert_eq!((answer.status(), answer.code()), (401, String::new()));
+        assert_eq!(proxy.get("/").status(), 200);
+    }
+    assert_eq!((tokens.calls(), upstream.count()), (1, 4));
+}
