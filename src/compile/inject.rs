@@ -1,40 +1,51 @@
 //! `inject:` compiled, or the grant's own place.
 
+use std::fmt;
+
 use http::HeaderName;
 
 use crate::{
-    config::{Decoder, Diagnostic, Sp, raw::Inject, scalars::OneOrList},
+    config::{Decoder, Diagnostic, Sp, Span, raw::Inject, scalars::OneOrList},
     credentials::grants::Placement,
     injectors::{Injection, Injector, InjectorError, Place, TemplateError},
 };
 
-/// Where a grant puts its credential by itself.
-pub(super) fn own(placement: &Placement) -> Injection {
-    match placement {
-        Placement::Bearer => Injection::bearer(),
-        Placement::Header { name, value } => {
-            let injector = Injector::new(Place::Header(name.clone()), value, None);
-            match injector.map(|injector| Injection::new(vec![injector])) {
-                Ok(Ok(injection)) => injection,
-                // Only a header that the user chose badly; `check_own` reports it.
-                _ => Injection::bearer(),
-            }
+/// Where a kind puts its credential by itself; none where diagnostics, at the name on the route, say why that can't be.
+pub(super) fn own(
+    placement: &Placement,
+    parts: &[&str],
+    name: Span,
+    decoder: &mut Decoder,
+) -> Option<Injection> {
+    let built = match placement {
+        Placement::Bearer if parts.contains(&"access_token") => return Some(Injection::bearer()),
+        Placement::Bearer => {
+            decoder.push(
+                Diagnostic::error(
+                    name,
+                    "the credential has no `access_token` to be sent as Bearer",
+                )
+                .hint(format!(
+                    "say with `inject` where it goes; {}",
+                    it_has(parts.iter())
+                )),
+            );
+            return None;
         }
-    }
-}
-
-/// Reports a header that a grant may not set.
-pub(super) fn check_own(placement: &Placement, span: crate::config::Span, decoder: &mut Decoder) {
-    if let Placement::Header { name, value } = placement
-        && let Err(error) = Injector::new(Place::Header(name.clone()), value, None)
-    {
-        decoder.push(Diagnostic::error(span, error.to_string()));
+        Placement::Header { name, value } => {
+            Injector::new(Place::Header(name.clone()), value, Some(parts))
+        }
+    };
+    match built {
+        Ok(injector) => Injection::new(vec![injector]).ok(),
+        // Only a header that the user chose badly.
+        Err(error) => decoder.fail(name, error.to_string()),
     }
 }
 
 /// What `inject:` says; none where diagnostics say why not.
 ///
-/// `known` are the parts that the credential will have, where that is known.
+/// `known` are the parts that the credential can have; none where it could not be built.
 pub(super) fn compile(
     raw: &Sp<OneOrList<Inject>>,
     known: Option<&[&str]>,
@@ -96,7 +107,7 @@ fn injector(item: &Sp<Inject>, known: Option<&[&str]>, decoder: &mut Decoder) ->
 }
 
 /// Never quotes the template: a secret may stand in it.
-fn explain(error: InjectorError, item: &Inject, place: crate::config::Span) -> Diagnostic {
+fn explain(error: InjectorError, item: &Inject, place: Span) -> Diagnostic {
     match error {
         InjectorError::Name(_) | InjectorError::Reserved(_) => {
             Diagnostic::error(place, error.to_string())
@@ -105,12 +116,17 @@ fn explain(error: InjectorError, item: &Inject, place: crate::config::Span) -> D
             item.value.span,
             "the template names a part that the credential does not have",
         )
-        .hint(format!("it has `{}`", known.join("`, `"))),
+        .hint(it_has(known.iter())),
         InjectorError::Template(_) => {
             Diagnostic::error(item.value.span, "this template can't be used")
                 .hint("write text with parts of the credential, as in `Bearer {{ access_token }}`")
         }
     }
+}
+
+fn it_has(parts: impl Iterator<Item = impl fmt::Display>) -> String {
+    let parts: Vec<_> = parts.map(|part| format!("`{part}`")).collect();
+    format!("it has {}", parts.join(", "))
 }
 
 /// Headers that frame or route a message, or belong to one connection: the proxy's own business.

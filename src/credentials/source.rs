@@ -31,9 +31,9 @@ pub trait Source: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// The names of all parts that its credentials can have, where they are known beforehand.
-    fn parts(&self) -> Option<Vec<&str>> {
-        None
+    /// The names of all parts that its credentials can have. A bearer token is the only one of its own.
+    fn parts(&self) -> Vec<&str> {
+        vec!["access_token"]
     }
 
     /// Whether each [`Subject`] has a credential of its own: so it is with what builds on such a one.

@@ -31,18 +31,15 @@ impl<'f> Checker<'_, 'f, '_> {
         }
         let settings = &all.and_then(|all| all.get(name)).ok_or(())?.settings;
         let inject = raw.inject.as_ref().or(settings.inject.as_ref());
-        let injection = match inject {
-            Some(inject) => {
-                let parts = self.sources.get(&name.value);
-                let parts = parts.and_then(|built| built.source.parts());
-                inject::compile(inject, parts.as_deref(), self.decoder)
-            }
-            None => self.sources.get(&name.value).map(|built| {
-                inject::check_own(&built.placement, name.span, self.decoder);
-                inject::own(&built.placement)
-            }),
-        };
         let built = self.sources.get(&name.value);
+        let parts = built.map(|built| built.source.parts());
+        let injection = match (inject, built.zip(parts.as_deref())) {
+            (Some(inject), _) => inject::compile(inject, parts.as_deref(), self.decoder),
+            (None, Some((built, parts))) => {
+                inject::own(&built.placement, parts, name.span, self.decoder)
+            }
+            (None, None) => None,
+        };
         let alone = name.value == owner.value && settings.families.is_none();
         let subject = built.map(|built| {
             let source = &*built.source;

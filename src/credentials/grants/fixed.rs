@@ -148,6 +148,10 @@ impl Source for Fixed {
         false
     }
 
+    fn parts(&self) -> Vec<&str> {
+        self.parts.iter().map(|(name, _)| *name).collect()
+    }
+
     fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
         let credential = Credential {
             parts: self

@@ -114,9 +114,9 @@ impl Source for Recipe {
         links.collect()
     }
 
-    fn parts(&self) -> Option<Vec<&str>> {
+    fn parts(&self) -> Vec<&str> {
         let names = self.outputs.iter().map(|output| output.name.as_str());
-        Some(names.collect())
+        names.collect()
     }
 
     fn per_subject(&self) -> bool {
