@@ -84,7 +84,7 @@ struct Exchange {
 pub struct Token {
     /// The token.
     pub access_token: Secret,
-    /// How long it lives, counted from `sent`.
+    /// How long it lives, counted from `sent`; zero for one that is dead on arrival.
     pub life: Duration,
     /// What renews it.
     pub refresh_token: Option<Secret>,
@@ -96,17 +96,6 @@ pub struct Token {
     pub sent: Instant,
     /// The same moment on the wall clock, since 1970.
     pub wall: Duration,
-}
-
-impl From<Token> for Credential {
-    fn from(token: Token) -> Self {
-        Self {
-            refresh: token.refresh_token,
-            scope: token.scope,
-            issued_type: token.issued_token_type,
-            ..Self::bearer(token.access_token, Some(token.life), token.sent)
-        }
-    }
 }
 
 /// What a token call carries beside the grant's own parameters.
@@ -202,10 +191,25 @@ impl TokenCall {
     /// # Errors
     /// [`FetchError`] whose detail begins with the endpoint.
     pub async fn run(&self, grant: &[(&str, &str)]) -> Result<Credential, FetchError> {
-        Ok(self.ask(Ask::new(grant)).await?.into())
+        let token = self.ask(Ask::new(grant)).await?;
+        self.credential(token)
     }
 
-    /// Asks for a token.
+    /// The credential that a token is. Whoever is to keep the token's refresh token does so before.
+    ///
+    /// # Errors
+    /// [`FetchError`] for one that is dead on arrival; its detail begins with the endpoint.
+    pub fn credential(&self, token: Token) -> Result<Credential, FetchError> {
+        let life = token_response::alive(token.life).map_err(|error| error.at(self.shown()))?;
+        Ok(Credential {
+            refresh: token.refresh_token,
+            scope: token.scope,
+            issued_type: token.issued_token_type,
+            ..Credential::bearer(token.access_token, Some(life), token.sent)
+        })
+    }
+
+    /// Asks for a token, which may be dead on arrival.
     ///
     /// # Errors
     /// [`FetchError`] whose detail begins with the endpoint.
@@ -217,8 +221,9 @@ impl TokenCall {
 
     async fn token(&self, ask: Ask<'_>) -> Result<Token, FetchError> {
         let Exchange { answer, sent } = self.exchange(ask).await?;
-        let read = token_response::read(answer.status, &answer.headers, &answer.body, answer.wall)
-            .map_err(|error| match error.refusal {
+        let read =
+            token_response::read_whole(answer.status, &answer.headers, &answer.body, answer.wall)
+                .map_err(|error| match error.refusal {
                 Some(_) => {
                     error.with_words(token_words::words(&answer.headers, &answer.body, &sent))
                 }

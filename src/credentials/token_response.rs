@@ -19,7 +19,7 @@ use crate::secret::Secret;
 pub struct TokenResponse {
     /// The token: visible ASCII, at most 16 KiB.
     pub access_token: Secret,
-    /// How long it lives; none where neither the answer nor the token itself says so. Never zero.
+    /// How long it lives; none where neither the answer nor the token itself says so. Zero for one that is dead on arrival.
     pub life: Option<Duration>,
     /// What renews it.
     pub refresh_token: Option<Secret>,
@@ -29,11 +29,25 @@ pub struct TokenResponse {
     pub issued_token_type: Option<String>,
 }
 
-/// Reads an answer; `wall` is the time since 1970 when the request was sent.
+/// Reads an answer whose token has to be alive; `wall` is the time since 1970 when the request was sent.
 ///
 /// # Errors
 /// [`FetchError`] with a detail that holds nothing of the body but well-known error codes.
 pub fn read(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    wall: Duration,
+) -> Result<TokenResponse, FetchError> {
+    let response = read_whole(status, headers, body, wall)?;
+    match response.life {
+        Some(life) => alive(life).map(|_| response),
+        None => Ok(response),
+    }
+}
+
+/// As [`read`], also where the token is dead on arrival: what came with it may be all that renews it.
+pub(super) fn read_whole(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
@@ -67,7 +81,7 @@ fn usable(
     known_type(&fields.token_type)?;
     let life = match life(&fields.expires_in)? {
         Some(life) => Some(life),
-        None => jwt_life(access_token.expose(), wall)?,
+        None => rest_of_jwt(access_token.expose(), wall),
     };
     let refresh_token = match fields.refresh_token {
         Field::Text(text) if !text.is_empty() => Some(usable_token(text)?),
@@ -132,11 +146,18 @@ fn life(expires_in: &Field<'_>) -> Result<Option<Duration>, FetchError> {
             .ok_or_else(|| FetchError::malformed("expires_in is a text that is not a number"))?,
         _ => return Err(FetchError::malformed("expires_in is not a number")),
     };
-    positive(seconds).map(Some)
+    Ok(Some(from_seconds(seconds)))
 }
 
-fn positive(seconds: f64) -> Result<Duration, FetchError> {
-    let life = Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_LIFE));
+fn from_seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_LIFE))
+}
+
+/// The life of a token that is to be sent.
+///
+/// # Errors
+/// Malformed, where there is nothing left of it.
+pub(super) fn alive(life: Duration) -> Result<Duration, FetchError> {
     if life.is_zero() {
         return Err(FetchError::malformed(
             "the token had expired when it arrived",
@@ -146,24 +167,28 @@ fn positive(seconds: f64) -> Result<Duration, FetchError> {
 }
 
 /// The rest of a JWT's life; read and not verified, since it only says when to ask again.
+///
+/// # Errors
+/// Malformed, where there is nothing left of it.
 pub(super) fn jwt_life(token: &str, wall: Duration) -> Result<Option<Duration>, FetchError> {
+    rest_of_jwt(token, wall).map(alive).transpose()
+}
+
+fn rest_of_jwt(token: &str, wall: Duration) -> Option<Duration> {
     let mut parts = token.split('.');
     let (Some(_), Some(payload), Some(_), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Ok(None);
+        return None;
     };
-    let Ok(payload) = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')) else {
-        return Ok(None);
-    };
+    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     let payload = zeroize::Zeroizing::new(payload);
     let exp = token_json::with_fields(&payload, |fields| match fields.exp {
         Field::Number(exp) => Some(exp),
         _ => None,
     });
     exp.flatten()
-        .map(|exp| positive(exp - wall.as_secs_f64()))
-        .transpose()
+        .map(|exp| from_seconds(exp - wall.as_secs_f64()))
 }
 
 /// Text, or a list as one text, that can be shown and sent.

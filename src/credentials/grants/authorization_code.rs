@@ -164,7 +164,7 @@ impl Source for AuthorizationCode {
             let code = self.authorize.ask(endpoint, &authorization).await;
             let code = code.map_err(|error| error.at(&self.shown))?;
             let token = self.exchange(&code, &authorization).await?;
-            Ok(refresher.begin(token).await)
+            refresher.begin(&self.call, token).await
         })
     }
 }
@@ -189,7 +189,7 @@ impl Login for AuthorizationCode {
             })?;
             let code = self.authorize.pasted(&pasted, &authorization)?;
             let token = self.exchange(&code, &authorization).await?;
-            held.begin(token).await
+            held.begin(&self.call, token).await
         })
     }
 

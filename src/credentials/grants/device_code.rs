@@ -109,7 +109,7 @@ impl Login for DeviceCode {
                 None => format!("Open {url} and enter the code {}", begun.user_code),
             });
             let token = self.poll(&begun).await?;
-            self.held.begin(token).await
+            self.held.begin(&self.call, token).await
         })
     }
 

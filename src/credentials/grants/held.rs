@@ -11,6 +11,7 @@ use crate::{
         Credential, FailureKind, Fetch, FetchError, Token, TokenCall, Watched,
         login::{Kept, LoginFile, LoginFileError},
     },
+    secret::Secret,
 };
 
 /// A login in its file, and what could not be written there yet.
@@ -39,9 +40,15 @@ impl Held {
     }
 
     /// Keeps what a login brought.
-    pub(super) async fn begin(&self, token: Token) -> Result<(), FetchError> {
+    ///
+    /// # Errors
+    /// Where it can't be written; also where it is a token that is dead on arrival, and nothing to renew it by.
+    pub(super) async fn begin(&self, call: &TokenCall, token: Token) -> Result<(), FetchError> {
         let mut unwritten = self.unwritten.lock().await;
-        let (kept, _) = taken(token, None);
+        let kept = of(&token, None);
+        if kept.refresh_token.is_none() {
+            call.credential(token)?;
+        }
         *unwritten = None;
         self.write(kept).await
     }
@@ -91,11 +98,14 @@ impl Held {
             }
             Err(error) => return Err(error),
         };
-        let (kept, credential) = taken(token, Some(spent));
+        let kept = of(&token, Some(spent));
         *unwritten = Some(kept.clone());
         self.write(kept).await?;
         *unwritten = None;
-        Ok(credential)
+        Ok(Credential {
+            refresh: None,
+            ..call.credential(token)?
+        })
     }
 
     async fn write(&self, kept: Kept) -> Result<(), FetchError> {
@@ -130,18 +140,13 @@ fn present(kept: &Kept, ask: Fetch<'_>) -> Option<Credential> {
     Some(Credential::bearer(token.clone(), life, sent))
 }
 
-/// What to keep of a token, and the credential that it is.
-fn taken(token: Token, spent: Option<crate::secret::Secret>) -> (Kept, Credential) {
-    let kept = Kept {
+/// What to keep of a token that `spent` bought.
+fn of(token: &Token, spent: Option<Secret>) -> Kept {
+    Kept {
         refresh_token: token.refresh_token.clone().or(spent),
         access_token: Some(token.access_token.clone()),
         expires_at: Some(token.wall + token.life),
-    };
-    let credential = Credential {
-        refresh: None,
-        ..token.into()
-    };
-    (kept, credential)
+    }
 }
 
 async fn aside<T: Send + 'static>(

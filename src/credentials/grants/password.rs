@@ -87,7 +87,7 @@ impl Source for Password {
                 ("password", self.password.expose()),
             ];
             let token = self.call.ask(Ask::new(&form)).await?;
-            Ok(self.refresher.begin(token).await)
+            self.refresher.begin(&self.call, token).await
         })
     }
 }

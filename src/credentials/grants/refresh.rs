@@ -34,7 +34,7 @@ impl Refresher {
             return Ok(None);
         };
         match refresh(call, &spent, scope).await {
-            Ok(token) => Ok(Some(kept(&mut newest, token))),
+            Ok(token) => kept(&mut newest, token, call).map(Some),
             Err(error) if is_spent(&error) => {
                 *newest = None;
                 Ok(None)
@@ -44,10 +44,17 @@ impl Refresher {
     }
 
     /// Takes a token that came in another way, with the refresh token that replaces all before.
-    pub(super) async fn begin(&self, token: Token) -> Credential {
+    ///
+    /// # Errors
+    /// [`FetchError`] for a token that is dead on arrival.
+    pub(super) async fn begin(
+        &self,
+        call: &TokenCall,
+        token: Token,
+    ) -> Result<Credential, FetchError> {
         let mut newest = self.newest.lock().await;
         *newest = None;
-        kept(&mut newest, token)
+        kept(&mut newest, token, call)
     }
 }
 
@@ -74,12 +81,17 @@ pub(super) fn is_spent(error: &FetchError) -> bool {
 }
 
 /// A server that sends no new refresh token leaves the old one good (RFC 6749 6).
-fn kept(newest: &mut Option<Secret>, token: Token) -> Credential {
+fn kept(
+    newest: &mut Option<Secret>,
+    token: Token,
+    call: &TokenCall,
+) -> Result<Credential, FetchError> {
+    // Before the token is looked at: dead or not, the old refresh token may be spent.
     if let Some(next) = &token.refresh_token {
         *newest = Some(next.clone());
     }
-    Credential {
+    Ok(Credential {
         refresh: newest.clone(),
-        ..token.into()
-    }
+        ..call.credential(token)?
+    })
 }

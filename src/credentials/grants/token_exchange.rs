@@ -11,7 +11,7 @@ use crate::{
     config::{Diagnostic, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Lease, Linked, Source, Subject, Token, TokenCall, TokensFrom,
+        FingerprintBuilder, Lease, Linked, Source, Subject, TokenCall, TokensFrom,
     },
     secret::Secret,
 };
@@ -240,7 +240,8 @@ impl TokenExchange {
             ..Ask::new(&form)
         };
         let token = self.call.ask(ask).await?;
-        bounded(token, previous.until, previous.made_from.clone())
+        let credential = self.call.credential(token)?;
+        bounded(credential, previous.until, previous.made_from.clone())
     }
 
     /// The start of the chain. Links whose tokens the endpoint refuses are asked for others, once.
@@ -299,7 +300,7 @@ impl TokenExchange {
         let made_of = self.tokens().zip(found);
         let until = made_of.filter_map(|(_, found)| found.until).min();
         let leases = found.iter().filter_map(|found| found.lease.clone());
-        bounded(token, until, leases.collect())
+        bounded(self.call.credential(token)?, until, leases.collect())
     }
 
     /// RFC 8693 2.2.2 and Iceberg's catalogs: the tokens are at fault, not the client; with `bearer`, a token is the client.
@@ -318,24 +319,24 @@ impl TokenExchange {
 
 /// A credential that ends with what it was made of, at the latest.
 fn bounded(
-    token: Token,
+    credential: Credential,
     until: Option<Instant>,
     made_from: Vec<Lease>,
 ) -> Result<Credential, FetchError> {
-    let most = until.map(|until| until.saturating_duration_since(token.sent));
-    let life = most.map_or(token.life, |most| most.min(token.life));
-    if life.is_zero() {
+    let most = until.map(|until| until.saturating_duration_since(credential.sent));
+    let life = credential.life.into_iter().chain(most).min();
+    if life.is_some_and(|life| life.is_zero()) {
         return Err(FetchError::malformed(
             "the token that was exchanged has ended meanwhile",
         ));
     }
     Ok(Credential {
-        life: Some(life),
+        life,
         // The chain begins anew instead.
         refresh: None::<Secret>,
         made_from,
         until,
-        ..token.into()
+        ..credential
     })
 }
 

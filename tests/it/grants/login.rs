@@ -131,6 +131,35 @@ fn a_device_code_is_shown_and_the_proxy_lives_on_what_comes_of_it() {
 }
 
 #[test]
+fn a_login_whose_token_is_dead_on_arrival_is_kept_for_its_refresh_token() {
+    let _ = fs::remove_file(kept("late"));
+    let server = Upstream::start(|exchange| match exchange.number {
+        0 => json(exchange, 200, BEGUN),
+        n @ (1 | 2) => {
+            let (access, refresh) = (token(n), token(100 + n));
+            let body = format!(
+                r#"{{"access_token":"{access}","refresh_token":"{refresh}","expires_in":0}}"#
+            );
+            json(exchange, 200, &body);
+        }
+        _ => issue(exchange),
+    });
+    let upstream = Upstream::ok();
+    let yaml = yaml("late", &device(&server), &upstream);
+    let (output, told) = login("late", &yaml, |_| None);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let proxy = TestProxy::start(&yaml);
+    assert_eq!(proxy.get("/").code(), "token_malformed");
+    until("another token is had", || proxy.get("/").status() == 200);
+    let spent: Vec<_> = server.requests()[2..]
+        .iter()
+        .map(|it| form(it)["refresh_token"].clone())
+        .collect();
+    assert_eq!(spent, [token(101), token(102)]);
+    assert_eq!(bearers(&upstream), [token(4)]);
+}
+
+#[test]
 fn a_login_that_others_can_read_is_not_used() {
     let server = Upstream::start(|exchange| match exchange.number {
         0 => json(exchange, 200, BEGUN),

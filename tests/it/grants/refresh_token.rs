@@ -1,7 +1,7 @@
 //! `refresh_token`: the newest is spent, each once.
 
 use super::{asked, bearers, client, json, proxy, refusing};
-use crate::support::{Upstream, token};
+use crate::support::{Upstream, token, until};
 
 fn credential(server: &Upstream) -> String {
     format!(
@@ -68,4 +68,29 @@ fn one_that_the_server_takes_no_more_is_never_sent_again() {
         Some(&*format!("http://{}/token", server.address()))
     );
     assert_eq!((server.count(), upstream.count()), (1, 0));
+}
+
+#[test]
+fn a_token_that_is_dead_on_arrival_leaves_the_refresh_token_that_came_with_it() {
+    for dead in ["0", "-5", "\"0\""] {
+        let server = Upstream::start(move |exchange| {
+            let n = exchange.number + 1;
+            let life = if n == 1 { dead } else { "3600" };
+            let (access, refresh) = (token(n), token(100 + n));
+            json(
+                exchange,
+                200,
+                &format!(
+                    r#"{{"access_token":"{access}","refresh_token":"{refresh}","expires_in":{life}}}"#
+                ),
+            );
+        });
+        let upstream = Upstream::ok();
+        let proxy = proxy(&credential(&server), &upstream);
+        assert_eq!(proxy.get("/").code(), "token_malformed", "{dead}");
+        until("another token is had", || proxy.get("/").status() == 200);
+        let expected = [100, 101].map(|n| ("refresh_token".to_owned(), token(n)));
+        assert_eq!(asked(&server, "refresh_token"), expected, "{dead}");
+        assert_eq!(bearers(&upstream), [token(2)]);
+    }
 }
