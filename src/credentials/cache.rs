@@ -19,6 +19,7 @@ use super::{
     lease::Generation,
     life::{Life, Refusal, Want},
     subjects::Subjects,
+    watched::Stamp,
 };
 use crate::clock::{self, Instant};
 
@@ -56,6 +57,8 @@ pub(super) struct State {
     pub(super) held: Option<Arc<Generation>>,
     /// The newest credential that can be refreshed: what it refreshes with outlives it.
     pub(super) refreshable: Option<Credential>,
+    /// How the files of the source looked when the newest fetch began; empty before the first one.
+    pub(super) files: Vec<Stamp>,
     pub(super) last_error: Option<FetchError>,
     pub(super) last_fetch: Option<(Instant, FetchView)>,
     pub(super) last_calls: Vec<Call>,
@@ -112,6 +115,7 @@ impl Slot {
                 settings,
                 held: None,
                 refreshable: None,
+                files: Vec::new(),
                 last_error: None,
                 last_fetch: None,
                 last_calls: Vec::new(),
@@ -229,6 +233,21 @@ impl Slot {
         let flight = self.state().life.force(clock::now());
         self.bell.notify_one();
         flight
+    }
+
+    /// Makes a token call now where a file of the source is another than the newest fetch found; `now` is how they look.
+    ///
+    /// What has lapsed is left alone: it is read anew when somebody asks.
+    pub(super) fn catch_up(&self, now: &[Stamp]) {
+        let files = self.source.watched();
+        let state = self.state();
+        let mut looks = files.iter().zip(&state.files).zip(now);
+        let news = looks.any(|((file, seen), now)| file.is_news(*seen, *now));
+        let in_use = state.held.is_some() || state.last_error.is_some();
+        drop(state);
+        if news && in_use {
+            self.force();
+        }
     }
 
     /// Offers `generation` to requests, or nothing.

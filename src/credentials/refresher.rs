@@ -14,6 +14,7 @@ use super::{
     flight::Landing,
     lease::{Generation, Issue},
     life::{Answer, Next, Purpose, Settled},
+    watched,
 };
 use crate::clock::{self, Instant};
 
@@ -84,6 +85,9 @@ fn expire(slot: &Slot, state: &mut State, used: bool) {
 /// One token call and what comes of it.
 async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     let began = clock::now();
+    // Before they are read: what changes in between is seen by the next look.
+    let files = watched::stamps(&*slot.source);
+    slot.state().files = files;
     let calls = Calls::default();
     let result = call(slot, purpose, &calls).await;
     let ended = clock::now();

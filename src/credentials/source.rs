@@ -46,9 +46,9 @@ pub trait Source: fmt::Debug + Send + Sync {
         self.links().iter().find_map(|link| link.tokens_from())
     }
 
-    /// The file that it reads its credential from: another one is fetched when that changes.
-    fn watched(&self) -> Option<&Watched> {
-        None
+    /// The files that it reads for each credential: another one is fetched when one of them changes.
+    fn watched(&self) -> Vec<&Watched> {
+        Vec::new()
     }
 
     /// How a person logs in to it, where one has to.

@@ -105,24 +105,28 @@ impl Subjects {
         false
     }
 
+    /// Each slot that is there, looked at after its shard's lock is given back: a look takes the slot's own.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Arc<Slot>> {
+        self.shards.iter().flat_map(|shard| {
+            let slots: Vec<_> = lock(shard).values().map(|it| it.slot.clone()).collect();
+            slots
+        })
+    }
+
     /// Adds all that was counted, and what the subjects' slots are up to.
     pub(super) fn add_to(&self, view: &mut CredentialView) {
         let mut states = HashMap::new();
         let mut kept = 0;
-        for shard in &self.shards {
-            // Looked at after the lock is given back: a look takes a slot's own lock.
-            let slots: Vec<Arc<Slot>> = lock(shard).values().map(|it| it.slot.clone()).collect();
-            for slot in slots {
-                let one = slot.view();
-                *states.entry(one.state).or_insert(0) += 1;
-                view.generation += one.generation;
-                view.counters.add(&one.counters);
-                view.last_fetch = match (view.last_fetch, one.last_fetch) {
-                    (Some(a), Some(b)) => Some(if a.ago <= b.ago { a } else { b }),
-                    (a, b) => a.or(b),
-                };
-                kept += 1;
-            }
+        for slot in self.slots() {
+            let one = slot.view();
+            *states.entry(one.state).or_insert(0) += 1;
+            view.generation += one.generation;
+            view.counters.add(&one.counters);
+            view.last_fetch = match (view.last_fetch, one.last_fetch) {
+                (Some(a), Some(b)) => Some(if a.ago <= b.ago { a } else { b }),
+                (a, b) => a.or(b),
+            };
+            kept += 1;
         }
         view.counters.add(&lock(&self.retired));
         // The best that any of them is: what ails one subject is told by the counters.

@@ -140,10 +140,10 @@ impl Source for AuthorizationCode {
         vec![self.call.shown(), &self.shown]
     }
 
-    fn watched(&self) -> Option<&Watched> {
+    fn watched(&self) -> Vec<&Watched> {
         match &self.capture {
-            Captured::Redirect(..) => None,
-            Captured::Paste(held) => Some(held.watched()),
+            Captured::Redirect(..) => Vec::new(),
+            Captured::Paste(held) => vec![held.watched()],
         }
     }
 

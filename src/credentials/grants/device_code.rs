@@ -83,8 +83,8 @@ impl Source for DeviceCode {
         vec![self.call.shown(), self.begin.shown()]
     }
 
-    fn watched(&self) -> Option<&Watched> {
-        Some(self.held.watched())
+    fn watched(&self) -> Vec<&Watched> {
+        vec![self.held.watched()]
     }
 
     fn login(&self) -> Option<&dyn Login> {

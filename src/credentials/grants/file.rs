@@ -64,8 +64,8 @@ impl Source for TokenFile {
         FingerprintBuilder::new(KEY).bytes(path).finish()
     }
 
-    fn watched(&self) -> Option<&Watched> {
-        Some(&self.file)
+    fn watched(&self) -> Vec<&Watched> {
+        vec![&self.file]
     }
 
     fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

@@ -11,7 +11,7 @@ use crate::{
     config::{Diagnostic, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Lease, Linked, Source, Subject, TokenCall, TokensFrom,
+        FingerprintBuilder, Lease, Linked, Source, Subject, TokenCall, TokensFrom, Watched,
     },
     secret::Secret,
 };
@@ -171,6 +171,14 @@ impl Source for TokenExchange {
 
     fn tokens_from(&self) -> Option<&TokensFrom> {
         self.tokens_from.as_ref()
+    }
+
+    fn watched(&self) -> Vec<&Watched> {
+        match self.renew {
+            Renew::Fetch => self.origins().filter_map(Origin::file).collect(),
+            // They only begin the chain.
+            Renew::Exchange => Vec::new(),
+        }
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

@@ -1,12 +1,14 @@
 //! An exchange of a token that the request itself brings: verified first, and not a moment longer than it.
 
+use std::{fs, path::PathBuf};
+
 use serde_json::json;
 
 use super::{
     issuer::{at, exchanged, issued},
     *,
 };
-use crate::support::Answer;
+use crate::support::{Answer, Message};
 
 struct Scene {
     issuer: Issuer,
@@ -209,4 +211,45 @@ fn what_builds_on_an_exchange_takes_the_same_tokens() {
     for request in upstream.requests() {
         assert_eq!(request.header("x-on-behalf-of"), None);
     }
+}
+
+#[test]
+fn a_changed_file_is_exchanged_anew_for_each_user_once() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("it/users-actor.token");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, token(70)).unwrap();
+    let scene = Scene::new(&format!(", actor: {{ file: '{}' }}", path.display()));
+    let (ada, bob) = (scene.issuer.about(ADA), scene.issuer.about(BOB));
+    for jwt in [&ada, &bob] {
+        assert_eq!(scene.ask(jwt).status(), 200);
+    }
+    fs::write(&path, format!("{}\n", token(71))).unwrap();
+    let calls = || {
+        let calls = scene.vendor.server.requests();
+        let actor = |call: &Message| {
+            let mut form = form_urlencoded::parse(&call.body);
+            form.find(|(name, _)| name == "actor_token")
+                .map(|(_, value)| value.into_owned())
+        };
+        let mut calls: Vec<_> = calls
+            .iter()
+            .map(|call| (actor(call).unwrap(), exchanged(call)))
+            .collect();
+        calls.sort();
+        calls
+    };
+    until("the new file is exchanged", || calls().len() >= 4);
+    std::thread::sleep(Duration::from_millis(1500));
+    let expected = [70, 71].map(|n| [&ada, &bob].map(|jwt| (token(n), jwt.clone())));
+    let mut expected = expected.concat();
+    expected.sort();
+    assert_eq!(calls(), expected);
+    assert_eq!(scene.ask(&ada).status(), 200);
+    let last = scene.upstream.requests().pop().unwrap();
+    let sent = last.header("authorization").unwrap();
+    assert!(
+        [3, 4]
+            .map(|n| format!("Bearer {}", issued(ADA, n)))
+            .contains(&sent.to_owned())
+    );
 }

@@ -29,7 +29,7 @@ crate::config_struct! {
     pub struct TokenFrom = "a token to exchange" {
         /// The header of the request that holds it, with or without `Bearer`; verified as `callers` say.
         optional header: HeaderName,
-        /// The file that holds it, read for each exchange.
+        /// The file that holds it, read for each exchange; a changed one is exchanged at once.
         optional file: PathBuf,
         /// The credential whose token it is.
         optional credential: String,
@@ -234,6 +234,13 @@ impl Origin {
                 found(&token, lease.expires(), Some(lease))
             }
             Place::Mint(minter) => found(&minter.mint(subject).await?, None, None),
+        }
+    }
+
+    pub(super) fn file(&self) -> Option<&Watched> {
+        match &self.place {
+            Place::File(watched) => Some(watched),
+            _ => None,
         }
     }
 
