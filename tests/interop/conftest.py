@@ -53,7 +53,7 @@ def canaries():
 
 @pytest.fixture
 def start_watched(start_proxy, canaries):
-    """Starts proxies at the loudest log level; after the test, no canary is in what they said."""
+    """Starts proxies at the loudest log level; after the test, no canary is in what they said, to anybody."""
     proxies = []
 
     def start(credential, routes, env=None, **kwargs):
@@ -63,6 +63,8 @@ def start_watched(start_proxy, canaries):
     yield start
     for proxy in proxies:
         assert_hidden("metrics", proxy.metrics(), canaries.all())
+        for complaint in proxy.complaints:
+            assert_hidden("an error answer", complaint, canaries.all())
         proxy.stop()
         said = proxy.program.said()
         assert canaries.all(), "nothing was looked for"

@@ -50,6 +50,8 @@ class Proxy:
     def __init__(self, folder, credential, routes, env=None, before=None, run_args=()):
         self.folder, self.credential = folder, credential
         self.port, self.health = free_port(), free_port()
+        # What it said to `send` other than that all is well.
+        self.complaints = []
         self.file = folder / "routes.yaml"
         self.write(routes)
         self.env = {SECRET_NAME: CLIENT_SECRET, **(env or {})}
@@ -75,7 +77,10 @@ class Proxy:
         return self.send("GET", path, **kwargs)
 
     def send(self, method, path, **kwargs):
-        return requests.request(method, self.url + path, timeout=kwargs.pop("timeout", 20), **kwargs)
+        answer = requests.request(method, self.url + path, timeout=kwargs.pop("timeout", 20), **kwargs)
+        if not answer.ok:
+            self.complaints.append(f"{answer.status_code} {answer.headers}\n{answer.text}")
+        return answer
 
     def metrics(self):
         return requests.get(f"http://127.0.0.1:{self.health}/metrics", timeout=5).text
