@@ -5,23 +5,28 @@ import json
 import time
 
 import pytest
+from support.canaries import assert_hidden
 from support.partners import Certificate
-from support.programs import SUPPORT
-from support.proxy import by_program
-from support.vendors.symphony import CERTIFICATE_LOGIN, CERTIFICATE_RELAY, LOGIN, RELAY, Key, Pod
+from support.proxy import preset
+from support.vendors.symphony import (
+    APP_LOGIN,
+    CERTIFICATE_LOGIN,
+    CERTIFICATE_RELAY,
+    IDM,
+    LOGIN,
+    ON_BEHALF,
+    RELAY,
+    Key,
+    Pod,
+)
 
-BOT = "the-real-bot"
-SESSION = {"name": "sessionToken", "token": "{{ placeholder }}", "authorizationToken": "Bearer {{ placeholder }}"}
-KEY_MANAGER = {"name": "keyManagerToken", "token": "{{ placeholder }}"}
-LOGINS = {LOGIN: SESSION, RELAY: KEY_MANAGER, CERTIFICATE_LOGIN: SESSION, CERTIFICATE_RELAY: KEY_MANAGER}
+BOT, APP = "the-real-bot", "the-real-app"
+HELLO = "<messageML>hello</messageML>"
 
 
-def log_in_as(pod, *login):
-    """The credential and the route of a bot that logs in so. Its pod delivers keys by the session alone."""
-    inject = ['{ header: sessionToken, value: "{{ access_token }}" }']
-    credential = by_program(SUPPORT / "logins.py", *login, inject=inject, logins=LOGINS)
-    strip = "{ headers: [keyManagerToken] }"
-    return credential, f'  - {{ match: /, upstream: "{pod.url}/", credential: api, emulate: true, strip: {strip} }}\n'
+def to(pod, credential="api"):
+    """One route for the whole of it: the preset tells the agent's part from the others."""
+    return f'  - {{ match: /, upstream: "{pod.url}/", credential: {credential}, emulate: true }}\n'
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +50,29 @@ def made_up_key(tmp_path, keys, canaries):
     return file
 
 
+@pytest.fixture(params=[True, False], ids=["keys by the session", "keys by the key manager"])
+def simplified_keys(request):
+    return request.param
+
+
 @pytest.fixture
-def pod(ending, canaries, keys):
-    return ending(canaries.watch(Pod(BOT, keys[0], simplified_keys=True)))
+def pod(ending, canaries, keys, simplified_keys):
+    return ending(canaries.watch(Pod(BOT, keys[0], simplified_keys=simplified_keys)))
 
 
 @pytest.fixture
 def proxy(start_watched, pod, real_key):
-    return start_watched(*log_in_as(pod, "symphony", pod.url, BOT, real_key))
+    return start_watched(preset("symphony", pod_url=pod.url, username=BOT, key=f"{{ file: {real_key} }}"), to(pod))
 
 
-def settings(server, **bot):
+def settings(server, **accounts):
     """The SDK's own: everything at the server's address."""
     from symphony.bdk.core.config.loader import BdkConfigLoader
 
     where = {"scheme": "http", "host": "127.0.0.1", "port": server.port}
     # What fails should fail soon: ten attempts take it a quarter of an hour.
     retry = {"maxAttempts": 2, "initialIntervalMillis": 100, "multiplier": 1, "maxIntervalMillis": 100}
-    return BdkConfigLoader.load_from_content(json.dumps({**where, "bot": bot, "retry": retry}))
+    return BdkConfigLoader.load_from_content(json.dumps({**where, **accounts, "retry": retry}))
 
 
 def with_sdk(config, work):
@@ -78,8 +88,13 @@ def with_sdk(config, work):
 
 async def read_and_send(sdk):
     session = await sdk.sessions().get_session()
-    message = await sdk.messages().send_message("stream1", "<messageML>hello</messageML>")
+    message = await sdk.messages().send_message("stream1", HELLO)
     return session.username, message.message_id
+
+
+async def held(sdk):
+    """What the SDK takes for its tokens."""
+    return [await sdk.bot_session().session_token, await sdk.bot_session().key_manager_token]
 
 
 def assert_only_ours(pod, *made_up):
@@ -91,7 +106,7 @@ def assert_only_ours(pod, *made_up):
 
 @pytest.fixture
 def as_made_up(made_up_key):
-    return {"username": "made-up-bot", "privateKey": {"path": str(made_up_key)}}
+    return {"bot": {"username": "made-up-bot", "privateKey": {"path": str(made_up_key)}}}
 
 
 def test_the_pod_takes_no_made_up_key(pod, as_made_up):
@@ -102,41 +117,64 @@ def test_the_pod_takes_no_made_up_key(pod, as_made_up):
     assert pod.refusals == [f"POST {LOGIN}: 401: unknown user"]
 
 
-def test_a_session_is_read_and_a_message_sent(proxy, pod, as_made_up):
+def test_a_session_is_read_and_a_message_sent(proxy, pod, as_made_up, canaries):
     async def work(sdk):
-        placeholders = [await sdk.bot_session().session_token, await sdk.bot_session().key_manager_token]
-        return await read_and_send(sdk), placeholders
+        return await read_and_send(sdk), await held(sdk)
 
     (username, message_id), placeholders = with_sdk(settings(proxy, **as_made_up), work)
+    canaries.add(*placeholders)
     assert username == BOT
     assert message_id.startswith("message-")
     assert all(placeholders)
     assert not set(placeholders) & set(pod.secrets), "the SDK holds nothing of worth"
     assert_only_ours(pod, "made-up-bot", *placeholders)
-    assert len(pod.got(LOGIN)) == 1
+    # The SDK asks both, whatever the pod; the proxy asks the second only where the first says so.
+    assert (len(pod.got(LOGIN)), len(pod.got(RELAY))) == (1, 0 if pod.simplified_keys else 1)
 
 
-def test_a_revoked_session_is_mended_without_the_sdk_noticing(proxy, pod, as_made_up):
+def test_the_key_may_come_from_the_environment(start_watched, pod, keys, as_made_up):
+    credential = preset("symphony", pod_url=pod.url, username=BOT, key="{ env: SYMPHONY_KEY }")
+    proxy = start_watched(credential, to(pod), env={"SYMPHONY_KEY": keys[0].pem})
+    assert with_sdk(settings(proxy, **as_made_up), read_and_send)[0] == BOT
+    assert_only_ours(pod, "made-up-bot")
+
+
+def test_a_revoked_session_is_mended_without_the_sdk_noticing(proxy, pod, as_made_up, canaries):
     async def work(sdk):
         first = await read_and_send(sdk)
-        before = await sdk.bot_session().session_token
+        before = await held(sdk)
         pod.revoke_sessions()
         began = time.monotonic()
-        second = await sdk.messages().send_message("stream1", "<messageML>hello</messageML>")
+        second = await sdk.messages().send_message("stream1", HELLO)
         pod.revoke_sessions()
         third = await sdk.sessions().get_session()
         took = time.monotonic() - began
-        return first, second, third, took, before == await sdk.bot_session().session_token
+        return first, second, third, took, before, await held(sdk)
 
-    first, second, third, took, same = with_sdk(settings(proxy, **as_made_up), work)
+    first, second, third, took, before, after = with_sdk(settings(proxy, **as_made_up), work)
+    canaries.add(*before)
     assert first[1] != second.message_id
     assert third.username == BOT
-    assert same, "the SDK did not log in again"
+    assert before == after, "the SDK did not log in again"
     # After a 401 that it sees, the SDK waits two seconds.
     assert took < 2, "nor did it try again"
     assert len(pod.got(LOGIN)) == 3
     assert [why for why in pod.refusals if "session token" not in why] == []
     assert len(pod.refusals) == 2
+
+
+def test_a_pod_that_quotes_what_it_refuses_gives_nothing_away(start_watched, pod, made_up_key, as_made_up, canaries):
+    from symphony.bdk.gen.exceptions import ApiException
+
+    pod.quotes = True
+    credential = preset("symphony", pod_url=pod.url, username=BOT, key=f"{{ file: {made_up_key} }}")
+    proxy = start_watched(credential, to(pod))
+    with pytest.raises(ApiException) as error:
+        with_sdk(settings(proxy, **as_made_up), read_and_send)
+    assert (error.value.status, json.loads(error.value.body)["code"]) == (502, "token_rejected")
+    assert_hidden("what the SDK was told", str(error.value), canaries.all())
+    assert proxy.get("/agent/v1/info").json()["code"] == "token_rejected"
+    assert [why.rpartition(": ")[0] for why in pod.refusals] == [f"POST {LOGIN}: 401: signature"]
 
 
 class TestWithCertificates:
@@ -145,16 +183,16 @@ class TestWithCertificates:
         return Certificate(tmp_path)
 
     @pytest.fixture
-    def pod(self, ending, canaries, keys, authority):
-        return ending(canaries.watch(Pod(BOT, keys[0], certificate=authority, simplified_keys=True)))
+    def pod(self, ending, canaries, keys, authority, simplified_keys):
+        return ending(canaries.watch(Pod(BOT, keys[0], certificate=authority, simplified_keys=simplified_keys)))
 
     @pytest.fixture
     def proxy(self, start_watched, pod, authority, canaries):
         cert, key = authority.issue(BOT)
         canaries.add(key.read_text())
-        at = f"https://localhost:{pod.certificate_port}"
-        login = ["symphony_by_certificate", at, authority.ca, cert, key]
-        return start_watched(*log_in_as(pod, *login))
+        doors = f"https://localhost:{pod.certificate_port}"
+        login = {"session_auth_url": doors, "cert": cert, "key": f"{{ file: {key} }}", "ca": authority.ca}
+        return start_watched(preset("symphony", pod_url=pod.url, **login), to(pod))
 
     @pytest.fixture
     def as_made_up(self, authority, tmp_path, canaries):
@@ -162,15 +200,20 @@ class TestWithCertificates:
         canaries.add(key.read_text())
         both = tmp_path / "made-up-both.pem"
         both.write_text(cert.read_text() + key.read_text())
-        return {"username": "made-up-bot", "certificate": {"path": str(both)}}
+        return {"bot": {"username": "made-up-bot", "certificate": {"path": str(both)}}}
 
-    def test_a_session_is_read_and_a_message_sent(self, proxy, pod, as_made_up):
-        username, message_id = with_sdk(settings(proxy, **as_made_up), read_and_send)
+    def test_a_session_is_read_and_a_message_sent(self, proxy, pod, as_made_up, canaries):
+        async def work(sdk):
+            return await read_and_send(sdk), await held(sdk)
+
+        (username, message_id), placeholders = with_sdk(settings(proxy, **as_made_up), work)
+        canaries.add(*placeholders)
         assert username == BOT
         assert message_id.startswith("message-")
-        assert_only_ours(pod, "made-up-bot")
-        (login,) = pod.got(CERTIFICATE_LOGIN)
-        assert (login.common_name, login.body) == (BOT, b"")
+        assert_only_ours(pod, "made-up-bot", *placeholders)
+        logins = pod.got(CERTIFICATE_LOGIN) + pod.got(CERTIFICATE_RELAY)
+        assert len(logins) == (1 if pod.simplified_keys else 2)
+        assert {(login.common_name, login.body) for login in logins} == {(BOT, b"")}
 
     def test_a_revoked_session_is_mended(self, proxy, pod, as_made_up):
         async def work(sdk):
@@ -180,3 +223,90 @@ class TestWithCertificates:
 
         assert with_sdk(settings(proxy, **as_made_up), work)[0] == BOT
         assert len(pod.got(CERTIFICATE_LOGIN)) == 2
+
+
+class TestOnBehalfOfAUser:
+    @pytest.fixture
+    def simplified_keys(self):
+        return False
+
+    @pytest.fixture
+    def pod(self, ending, canaries, keys, simplified_keys):
+        return ending(canaries.watch(Pod(BOT, Key(), simplified_keys=simplified_keys, apps={APP: keys[0]})))
+
+    @pytest.fixture
+    def as_made_up(self, made_up_key):
+        return {"app": {"appId": "made-up-app", "privateKey": {"path": str(made_up_key)}}}
+
+    @pytest.fixture(params=[{"username": "alice"}, {"user_id": 77}], ids=lambda who: next(iter(who)))
+    def who(self, request):
+        return request.param
+
+    @pytest.fixture
+    def proxy(self, start_watched, pod, real_key, who):
+        user = {f"obo_{'user' if name == 'username' else name}": value for name, value in who.items()}
+        key = f"{{ file: {real_key} }}"
+        return start_watched(preset("symphony", pod_url=pod.url, username=APP, key=key, **user), to(pod))
+
+    def test_an_app_sends_a_message(self, proxy, pod, as_made_up, who, canaries):
+        async def work(sdk):
+            session = sdk.obo(**who)
+            async with sdk.obo_services(session) as services:
+                first = await services.messages().send_message("stream1", HELLO)
+                pod.revoke_sessions()
+                second = await services.messages().send_message("stream1", HELLO)
+            return first.message_id, second.message_id, await session.session_token
+
+        first, second, placeholder = with_sdk(settings(proxy, **as_made_up), work)
+        canaries.add(placeholder)
+        assert first != second
+        assert placeholder not in pod.secrets
+        assert pod.refusals == ["POST /agent/v4/stream/stream1/message/create: 401: session token"]
+        (name, user), *_ = who.items()
+        login = f"{ON_BEHALF}{'username' if name == 'username' else 'user'}/{user}/authenticate"
+        assert (len(pod.got(APP_LOGIN)), len(pod.got(login)), len(pod.got(RELAY))) == (2, 2, 0)
+        assert proxy.get("/pod/v2/sessioninfo").json()["username"] == str(user)
+        for request in pod.requests:
+            assert "made-up-app" not in request.text() and placeholder not in request.text(), request.path
+
+
+class TestFiles:
+    """The API of files wants a token of its own, bought with a session."""
+
+    @pytest.fixture
+    def simplified_keys(self):
+        return True
+
+    @pytest.fixture(params=["of its own", "of another credential"])
+    def proxy(self, request, start_watched, pod, real_key, made_up_key):
+        login = {"pod_url": pod.url, "username": BOT, "key": f"{{ file: {real_key} }}"}
+        if request.param == "of its own":
+            return start_watched(preset("symphony_oauth", scope="sym-files", **login), to(pod))
+        files = preset("symphony_oauth", pod_url=pod.url, session="api", scope="sym-files")
+        route = f'  - {{ match: /files/, upstream: "{pod.url}/files/", credential: files }}\n'
+        return start_watched(f"{preset('symphony', **login)}  files:\n{files}", to(pod) + route)
+
+    def test_a_file_is_found(self, proxy, pod):
+        own = {"sessionToken": "made-up", "keyManagerToken": "made-up", "Authorization": "Bearer made-up"}
+        answer = proxy.get("/files/v1/1", headers=own)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["Location"] == answer.json()["signedUrl"], "untouched and not followed"
+        assert_only_ours(pod, "made-up")
+        (asked,) = pod.got(IDM)
+        assert (asked.target, asked.body) == (f"{IDM}?scope=sym-files", b"")
+
+    def test_a_refused_token_is_bought_anew_and_the_session_only_where_that_fails(self, proxy, pod):
+        def logins():
+            return len(pod.got(LOGIN)), len(pod.got(IDM))
+
+        assert proxy.get("/files/v1/1").status_code == 200
+        assert logins() == (1, 1)
+        pod.revoke_bearers()
+        assert proxy.get("/files/v1/1").status_code == 200
+        assert logins() == (1, 2)
+        pod.revoke_bearers()
+        pod.revoke_sessions()
+        assert proxy.get("/files/v1/1").status_code == 200
+        assert logins() == (2, 4)
+        refused = ["GET /files/v1/1: 401: bearer token"] * 2 + [f"POST {IDM}: 401: session token"]
+        assert pod.refusals == refused

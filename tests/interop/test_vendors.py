@@ -8,7 +8,7 @@ import requests
 from support.partners import Certificate
 from support.vendors.iceberg import EXCHANGE, TOKENS, Catalog
 from support.vendors.symbl import GENERATE, Symbl
-from support.vendors.symphony import CERTIFICATE_LOGIN, IDM, LOGIN, Key, Pod
+from support.vendors.symphony import APP_LOGIN, CERTIFICATE_LOGIN, IDM, LOGIN, ON_BEHALF, Key, Pod
 
 KEY, OTHER_KEY = Key(), Key()
 
@@ -62,6 +62,21 @@ class TestPod:
         }
         good = [name for name, status in answers.items() if status == 200]
         assert good == ["session", "scope"], answers
+
+    def test_takes_the_session_of_an_app_for_users_sessions_alone(self, ending):
+        pod = ending(Pod("bot", KEY, apps={"app": OTHER_KEY}))
+        login = {"token": assertion(key=OTHER_KEY, sub="app")}
+        assert log_in(pod, login["token"]).status_code == 401, "an app is no bot"
+        session = requests.post(pod.url + APP_LOGIN, json=login, timeout=5).json()["token"]
+
+        def status(session, path="/pod/v2/sessioninfo", method="GET"):
+            headers = {"sessionToken": session}
+            return requests.request(method, pod.url + path, headers=headers, timeout=5).status_code
+
+        assert status(session) == 401
+        path = f"{ON_BEHALF}username/alice/authenticate"
+        user = requests.post(pod.url + path, headers={"sessionToken": session}, timeout=5).json()["token"]
+        assert (status(user), status(user, path, "POST"), status(user, IDM, "POST")) == (200, 401, 401)
 
     def test_asks_for_the_certificate_of_an_account_and_an_empty_body(self, tmp_path, ending):
         authority = Certificate(tmp_path)

@@ -29,6 +29,11 @@ def grant(kind, **keys):
     return f"    {kind}:\n{lines}"
 
 
+def preset(name, **parameters):
+    """A vendor's entry as users write it; a parameter that is None is left out."""
+    return f"    preset: {name}\n{grant('with', **parameters)}"
+
+
 def by_program(*command, inject, logins):
     """A credential that a program prints, where it goes, and what the vendor's own logins look like."""
     places = "".join(f"      - {place}\n" for place in inject)

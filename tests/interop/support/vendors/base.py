@@ -46,6 +46,10 @@ class Request:
         scheme, _, token = (self.header("authorization") or "").partition(" ")
         return token if scheme.lower() == "bearer" else None
 
+    def form(self):
+        """The parameters of a form, each with all its values."""
+        return parse_qs(self.body.decode(), keep_blank_values=True, strict_parsing=True)
+
     def text(self):
         """All of it, to look for what must not be there."""
         heads = "\n".join(f"{name}: {value}" for name, values in self.headers.items() for value in values)
@@ -60,6 +64,9 @@ def common_name(connection):
 
 class Vendor:
     """A vendor's contract: `answer(request)` gives what becomes JSON, or raises a `Refusal`."""
+
+    # Whether its refusals quote what they refuse, as some servers do.
+    quotes = False
 
     def __init__(self, certificate=None):
         self.lock = threading.Lock()
@@ -104,6 +111,13 @@ class Vendor:
         return [request.path for request in self.requests]
 
 
+def quoting(body, request):
+    """A refusal with the request in what is meant for people, the body first."""
+    sent = f"{request.body.decode(errors='replace')} {request.text()}"
+    words = {"message", "error_description"} & set(body)
+    return {**body, **{word: f"{body[word]}: {sent}" for word in words}}
+
+
 def handler_of(vendor):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -121,6 +135,8 @@ def handler_of(vendor):
                 except Refusal as refusal:
                     vendor.refusals.append(f"{request.method} {request.path}: {refusal}")
                     status, headers, body = refusal.status, refusal.headers, refusal.body
+                    if vendor.quotes:
+                        body = quoting(body, request)
             data = json.dumps(body).encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():

@@ -1,7 +1,8 @@
 """A Symphony pod with key manager, agent and Files API on one host, and certificate login on a port of its own.
 
-It takes a login only as the real one is: a JWT of RS512 with `sub` and `exp` alone, at most 300 s ahead, by a key that it
-knows; or a certificate of a service account with an empty body. Everything else is refused in the vendor's own words.
+It takes a login only as the real one is: a JWT of RS512 with `sub` and `exp` alone, at most 300 s ahead, by a key that
+it knows; or a certificate of a service account with an empty body. An app's session buys users' sessions and nothing else.
+Everything else is refused in the vendor's own words.
 """
 
 import json
@@ -16,6 +17,9 @@ from .base import Refusal, Vendor
 
 FURTHEST = 300
 LOGIN, RELAY = "/login/pubkey/authenticate", "/relay/pubkey/authenticate"
+APP_LOGIN = "/login/pubkey/app/authenticate"
+# What comes after is `username/NAME/authenticate` or `user/ID/authenticate`.
+ON_BEHALF = "/login/pubkey/app/"
 CERTIFICATE_LOGIN, CERTIFICATE_RELAY = "/sessionauth/v1/authenticate", "/keyauth/v1/authenticate"
 IDM = "/login/idm/tokens"
 
@@ -35,12 +39,16 @@ class Key:
 
 
 class Pod(Vendor):
-    def __init__(self, username, key, certificate=None, simplified_keys=False):
+    def __init__(self, username, key, certificate=None, simplified_keys=False, apps=None):
         self.keys = {username: key}
+        # Their keys by their ids.
+        self.apps = apps or {}
         self.own_key = Key()
         self.numbers = count(1)
         self.simplified_keys = simplified_keys
-        self.sessions, self.key_managers, self.bearers = set(), set(), set()
+        # Who is logged in, by the session: bots, and users on whose behalf an app acts.
+        self.sessions, self.on_behalf = {}, {}
+        self.app_sessions, self.key_managers, self.bearers = set(), set(), set()
         # Everything that it ever gave out, to look for where it must not be.
         self.secrets = []
         super().__init__()
@@ -48,8 +56,8 @@ class Pod(Vendor):
 
     def revoke_sessions(self):
         with self.lock:
-            self.sessions.clear()
-            self.key_managers.clear()
+            for given_out in (self.sessions, self.on_behalf, self.app_sessions, self.key_managers):
+                given_out.clear()
 
     def revoke_bearers(self):
         with self.lock:
@@ -57,11 +65,16 @@ class Pod(Vendor):
 
     def answer(self, request):
         if request.path in (LOGIN, RELAY):
-            self.check_assertion(request)
-            return self.session() if request.path == LOGIN else self.key_manager()
+            username = self.check_assertion(request, self.keys)
+            return self.session(username) if request.path == LOGIN else self.key_manager()
         if request.path in (CERTIFICATE_LOGIN, CERTIFICATE_RELAY):
-            self.check_certificate(request)
-            return self.session() if request.path == CERTIFICATE_LOGIN else self.key_manager()
+            username = self.check_certificate(request)
+            return self.session(username) if request.path == CERTIFICATE_LOGIN else self.key_manager()
+        if request.path == APP_LOGIN:
+            self.check_assertion(request, self.apps)
+            return self.app_session()
+        if request.path.startswith(ON_BEHALF):
+            return self.user_session(request)
         if request.path == IDM:
             return self.scoped_token(request)
         if request.path.startswith("/pod/"):
@@ -72,7 +85,8 @@ class Pod(Vendor):
             return self.file(request)
         raise refusal(404, "no such path")
 
-    def check_assertion(self, request):
+    def check_assertion(self, request, keys):
+        """Whose assertion it is."""
         if request.method != "POST" or request.header("content-type") != "application/json":
             raise refusal(415, "not a POST of JSON")
         body = json.loads(request.body)
@@ -87,12 +101,13 @@ class Pod(Vendor):
             raise refusal(401, f"claims {sorted(claims)}")
         if not 0 < claims["exp"] - time.time() <= FURTHEST:
             raise refusal(401, "exp is past or too far")
-        if claims["sub"] not in self.keys:
+        if claims["sub"] not in keys:
             raise refusal(401, "unknown user")
         try:
-            jwt.decode(token, self.keys[claims["sub"]].public, algorithms=["RS512"])
+            jwt.decode(token, keys[claims["sub"]].public, algorithms=["RS512"])
         except jwt.InvalidTokenError as error:
             raise refusal(401, f"signature: {error}") from error
+        return claims["sub"]
 
     def check_certificate(self, request):
         if request.common_name not in self.keys:
@@ -100,6 +115,7 @@ class Pod(Vendor):
         # A body answers 401 where a type was given and 500 where none was; the real one does so since 2024.
         if request.body:
             raise refusal(401 if request.header("content-type") else 500, "a body")
+        return request.common_name
 
     def give(self, token):
         self.secrets.append(token)
@@ -109,10 +125,25 @@ class Pod(Vendor):
         claims = {"sub": "1234", "exp": int(time.time()) + life, "n": next(self.numbers), **claims}
         return self.give(jwt.encode(claims, self.own_key.private, algorithm=algorithm))
 
-    def session(self):
+    def session(self, username):
         token = self.signed("RS512", 14 * 24 * 3600, canUseSimplifiedKeyDelivery=self.simplified_keys)
-        self.sessions.add(token)
+        self.sessions[token] = username
         return {"name": "sessionToken", "token": token, "authorizationToken": f"Bearer {self.signed('RS256', 300)}"}
+
+    def app_session(self):
+        token = self.give(f"app-opaque-{next(self.numbers):020}")
+        self.app_sessions.add(token)
+        return {"name": "sessionToken", "token": token}
+
+    def user_session(self, request):
+        by, user, last = (request.path.removeprefix(ON_BEHALF).split("/") + [""] * 3)[:3]
+        if request.method != "POST" or request.body or by not in ("username", "user") or last != "authenticate":
+            raise refusal(400, "not an empty POST for a user")
+        if request.header("sessiontoken") not in self.app_sessions:
+            raise refusal(401, "no session of an app")
+        token = self.give(f"user-opaque-{next(self.numbers):020}")
+        self.on_behalf[token] = user
+        return {"name": "sessionToken", "token": token}
 
     def key_manager(self):
         token = self.give(f"km-opaque-{next(self.numbers):020}")
@@ -122,7 +153,8 @@ class Pod(Vendor):
     def scoped_token(self, request):
         if request.method != "POST" or request.body:
             raise refusal(400, "not an empty POST")
-        self.check_session(request)
+        if request.header("sessiontoken") not in self.sessions:
+            raise refusal(401, "session token")
         if request.query.get("scope") != ["sym-files"]:
             raise refusal(403, f"scope {request.query.get('scope')}")
         token = self.signed("RS256", 3600, scope="sym-files")
@@ -130,27 +162,31 @@ class Pod(Vendor):
         return {"token_type": "Bearer", "expires_in": 3600, "access_token": token}
 
     def check_session(self, request):
-        if request.header("sessiontoken") not in self.sessions:
+        """Whose session it is."""
+        session = request.header("sessiontoken")
+        if session not in self.sessions and session not in self.on_behalf:
             raise refusal(401, "session token")
         if request.header("authorization"):
             raise refusal(401, "an Authorization beside the session token")
+        return self.sessions.get(session) or self.on_behalf[session]
 
     def pod(self, request):
-        self.check_session(request)
+        username = self.check_session(request)
         if request.header("keymanagertoken") is not None:
             raise refusal(401, "the pod has no business with the key manager token")
         if request.path != "/pod/v2/sessioninfo":
             raise refusal(404, "no such path")
-        return {"id": 1234, "username": "the-real-bot", "displayName": "Bot", "emailAddress": "bot@example.com"}
+        return {"id": 1234, "username": username, "displayName": "Bot", "emailAddress": "bot@example.com"}
 
     def agent(self, request):
         if request.path == "/agent/v1/info":
             return {"version": "Agent-25.8.1", "hostname": "agent", "onPrem": True, "mt": False}
         self.check_session(request)
         shown = request.header("keymanagertoken")
-        if self.simplified_keys and shown is not None:
-            raise refusal(401, "a key manager token in spite of simplified key delivery")
-        if not self.simplified_keys and shown not in self.key_managers:
+        without = self.simplified_keys or request.header("sessiontoken") in self.on_behalf
+        if without and shown is not None:
+            raise refusal(401, "a key manager token where keys are delivered without")
+        if not without and shown not in self.key_managers:
             raise refusal(401, "key manager token")
         parts = request.path.split("/")
         if parts[2:4] != ["v4", "stream"] or parts[5:] != ["message", "create"]:
