@@ -6,9 +6,10 @@ import sys
 
 import pytest
 import requests
+from support.canaries import assert_hidden
 from support.partners import node_argv
 from support.programs import SUPPORT
-from support.proxy import by_program
+from support.proxy import preset
 from support.vendors.symbl import GENERATE, Symbl
 
 SECRET = 'canary of the real app: s"cr\\et'
@@ -24,21 +25,26 @@ def symbl(ending, canaries):
 
 
 @pytest.fixture
-def proxy(start_watched, symbl):
-    credential = by_program(
-        *(SUPPORT / "logins.py", "symbl", symbl.url, "the-real-app"),
-        inject=['{ header: Authorization, value: "Bearer {{ access_token }}" }'],
-        logins={GENERATE: {"accessToken": "{{ placeholder }}", "expiresIn": 86400}},
-    )
-    strip = "{ headers: [x-api-key], query: [access_token] }"
-    route = f'{{ match: /, upstream: "{symbl.url}/", credential: api, emulate: true, strip: {strip} }}'
-    return start_watched(credential, f"  - {route}\n", env={"LOGIN_SECRET": SECRET})
+def start(start_watched, symbl):
+    def start(secret=SECRET, **more):
+        login = {"url": symbl.url, "app_id": "the-real-app", "app_secret": "{ env: SYMBL_SECRET }"}
+        route = f'{{ match: /, upstream: "{symbl.url}/", credential: api, emulate: true }}'
+        return start_watched(preset("symbl", **login, **more), f"  - {route}\n", env={"SYMBL_SECRET": secret})
+
+    return start
+
+
+@pytest.fixture
+def proxy(start):
+    return start()
 
 
 class Sdk:
     """A program with an SDK in it, which reads the messages once for each line that it gets."""
 
     def __init__(self, argv, server, app_id, app_secret):
+        # What it takes for its tokens.
+        self.held = set()
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         argv = [*map(str, argv), server.url, app_id, app_secret]
         self.process = subprocess.Popen(argv, text=True, **pipes)
@@ -47,7 +53,9 @@ class Sdk:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
-        return json.loads(line) if line else pytest.fail(self.process.communicate(timeout=10)[1])
+        said = json.loads(line) if line else pytest.fail(self.process.communicate(timeout=10)[1])
+        self.held |= {said.pop("token")} if "token" in said else set()
+        return said
 
     def stop(self):
         self.process.kill()
@@ -63,10 +71,10 @@ def sdk(request, ending):
     return lambda server, app_id="made-up-app", secret=MADE_UP: ending(Sdk(argv, server, app_id, secret))
 
 
-def assert_only_ours(symbl):
+def assert_only_ours(symbl, *held):
     for request in symbl.requests:
         text = request.text()
-        assert MADE_UP not in text and "made-up-app" not in text and "x-api-key" not in text, request.path
+        assert not [word for word in (MADE_UP, "made-up-app", "x-api-key", *held) if word in text], request.path
 
 
 def test_the_api_takes_made_up_credentials_no_more_than_others(symbl, sdk):
@@ -75,21 +83,26 @@ def test_the_api_takes_made_up_credentials_no_more_than_others(symbl, sdk):
     assert symbl.refusals == [f"POST {GENERATE}: 401: made-up credentials"]
 
 
-def test_a_conversation_is_read(proxy, symbl, sdk):
+def test_a_conversation_is_read(proxy, symbl, sdk, canaries):
     client = sdk(proxy)
     assert client.read() == client.read() == HELLO
+    (placeholder,) = client.held
+    canaries.add(placeholder)
+    assert placeholder not in symbl.secrets, "the SDK holds nothing of worth"
     assert symbl.paths() == [GENERATE, MESSAGES, MESSAGES]
     assert symbl.refusals == []
-    assert_only_ours(symbl)
+    assert_only_ours(symbl, placeholder)
 
 
-def test_a_revoked_token_is_mended_without_the_sdk_noticing(proxy, symbl, sdk):
+def test_a_revoked_token_is_mended_without_the_sdk_noticing(proxy, symbl, sdk, canaries):
     client = sdk(proxy)
     assert client.read() == HELLO
     symbl.revoke()
     assert client.read() == HELLO
+    canaries.add(*client.held)
+    assert len(client.held) == 1, "the SDK did not log in again"
     assert len(symbl.got(GENERATE)) == 2
-    assert_only_ours(symbl)
+    assert_only_ours(symbl, *client.held)
 
 
 def test_a_token_is_kept_for_what_is_left_of_its_life(proxy, symbl):
@@ -110,6 +123,27 @@ def test_too_many_jobs_at_once_are_no_reason_to_renew(proxy, symbl):
     assert answer.json()["statusCode"] == 429
     assert proxy.get(MESSAGES).status_code == 200
     assert len(symbl.got(GENERATE)) == 1
+
+
+@pytest.mark.parametrize("place", ["query", "api_key"])
+def test_the_token_goes_where_an_api_wants_it(start, symbl, sdk, place):
+    client = sdk(start(place=place))
+    assert client.read() == HELLO
+    sent = symbl.requests[-1]
+    assert sent.bearer() is None
+    assert [sent.header("x-api-key"), *sent.query.get("access_token", [])].count(symbl.token) == 1
+
+
+def test_an_endpoint_that_quotes_what_it_refuses_gives_nothing_away(start, symbl, sdk, canaries):
+    wrong = "canary of the wrong secret, long enough"
+    canaries.add(wrong)
+    symbl.quotes = True
+    proxy = start(secret=wrong)
+    told = sdk(proxy).read()
+    assert "messages" not in told
+    assert_hidden("what the SDK was told", json.dumps(told), canaries.all())
+    assert proxy.get(MESSAGES).json()["code"] == "token_rejected"
+    assert symbl.refusals == [f"POST {GENERATE}: 401: made-up credentials"]
 
 
 def test_what_a_client_brings_in_old_places_is_taken_out(proxy, symbl):

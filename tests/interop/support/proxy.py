@@ -1,11 +1,9 @@
 """The program under test: `target/debug/bearerd`, or the one that BEARERD_BIN names."""
 
 import contextlib
-import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import requests
@@ -32,14 +30,6 @@ def grant(kind, **keys):
 def preset(name, **parameters):
     """A vendor's entry as users write it; a parameter that is None is left out."""
     return f"    preset: {name}\n{grant('with', **parameters)}"
-
-
-def by_program(*command, inject, logins):
-    """A credential that a program prints, where it goes, and what the vendor's own logins look like."""
-    places = "".join(f"      - {place}\n" for place in inject)
-    answers = "".join(f"      - {{ path: \"{path}\", body: '{json.dumps(body)}' }}\n" for path, body in logins.items())
-    argv = json.dumps([sys.executable, *map(str, command)])
-    return f"    exec: {{ command: {argv} }}\n    inject:\n{places}    emulate:\n{answers}"
 
 
 def routes_yaml(listen, health, credential, routes):

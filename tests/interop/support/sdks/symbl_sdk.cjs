@@ -1,6 +1,6 @@
 // Symbl's JavaScript SDK, unmodified: logs in, then reads a conversation's messages for each line on stdin.
 //
-//   node symbl_sdk.cjs URL APP_ID APP_SECRET      one JSON line for each: the messages, or the error's status
+//   node symbl_sdk.cjs URL APP_ID APP_SECRET      one JSON line for each: the messages and the token, or the error's status
 
 const readline = require('node:readline');
 const sdk = require('@symblai/api-client');
@@ -16,9 +16,10 @@ function call(api, name, ...args) {
 let login;
 async function messages() {
   login ??= call(new sdk.AuthenticationApi(), 'generateToken', { type: 'application', appId, appSecret });
-  client.authentications.jwt.apiKey = (await login).accessToken;
+  const token = (await login).accessToken;
+  client.authentications.jwt.apiKey = token;
   const found = await call(new sdk.MessagesApi(), 'getMessagesByConversationId', '123');
-  return { messages: found.messages.map((message) => message.text) };
+  return { messages: found.messages.map((message) => message.text), token };
 }
 
 readline.createInterface({ input: process.stdin }).on('line', async () => {

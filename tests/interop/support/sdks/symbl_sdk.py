@@ -1,6 +1,6 @@
 """Symbl's Python SDK, unmodified: logs in, then reads a conversation's messages for each line on stdin.
 
-   symbl_sdk.py URL APP_ID APP_SECRET      one JSON line for each: the messages, or the error's status
+   symbl_sdk.py URL APP_ID APP_SECRET      one JSON line for each: the messages and the token, or the error's status
 
 Its sound library, which no test needs, is an empty module.
 """
@@ -26,6 +26,7 @@ for _ in sys.stdin:
         found = symbl.Conversations.get_messages(conversation_id="123", credentials=credentials)
         # It gives a refusal of the API as a mapping that says nothing of it.
         said = found if isinstance(found, dict) else {"messages": [message.text for message in found.messages]}
+        said["token"] = symbl.AuthenticationToken.get_access_token()
     except Exception as error:
         said = {"error": repr(error), "status": getattr(error, "status", None)}
     print(json.dumps(said), flush=True)
