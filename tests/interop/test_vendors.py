@@ -6,7 +6,7 @@ import jwt
 import pytest
 import requests
 from support.partners import Certificate
-from support.vendors.iceberg import EXCHANGE, TOKENS, Catalog
+from support.vendors.iceberg import ACCESS_TOKEN, EXCHANGE, JWT, TOKENS, Catalog
 from support.vendors.symbl import GENERATE, Symbl
 from support.vendors.symphony import APP_LOGIN, CERTIFICATE_LOGIN, IDM, LOGIN, ON_BEHALF, Key, Pod
 
@@ -110,6 +110,32 @@ class TestCatalog:
         form = {"grant_type": "client_credentials", "client_id": "id", "client_secret": "secret", "scope": "catalog"}
         answer = requests.post(catalog.url + TOKENS, data={**form, **change}, timeout=5)
         assert (answer.status_code, answer.json().get("error")) == (status, error)
+
+    @pytest.mark.parametrize(
+        ("change", "status"),
+        [
+            ({}, 200),
+            ({"subject_token": "bob's"}, 400),
+            ({"subject_token_type": ACCESS_TOKEN}, 400),
+            ({"actor_token": None}, 400),
+            ({"client_secret": "secret"}, 400),
+        ],
+    )
+    def test_exchanges_a_users_token_with_its_own_as_actor_and_as_bearer(self, ending, change, status):
+        catalog = ending(Catalog("id", "secret", users=["alice's"]))
+        client = {"client_id": "id", "client_secret": "secret", "scope": "catalog"}
+        login = requests.post(catalog.url + TOKENS, data={"grant_type": "client_credentials", **client}, timeout=5)
+        own = login.json()["access_token"]
+        form = {"grant_type": EXCHANGE, "scope": "catalog", "subject_token": "alice's", "subject_token_type": JWT}
+        form |= {"actor_token": own, "actor_token_type": ACCESS_TOKEN, **change}
+        bearer = {"Authorization": f"Bearer {own}"}
+        assert requests.post(catalog.url + TOKENS, data=form, headers=bearer, timeout=5).status_code == status
+
+    def test_wants_its_realm_in_each_request(self, ending):
+        polaris = ending(Catalog("id", "secret", realm="acme"))
+        for path in (TOKENS, "/v1/namespaces"):
+            for realm in ({}, {"Polaris-Realm": "other"}):
+                assert requests.get(polaris.url + path, headers=realm, timeout=5).status_code == 404
 
     def test_takes_only_its_own_tokens(self, catalog):
         answer = requests.get(catalog.url + "/v1/namespaces", headers={"Authorization": "Bearer x"}, timeout=5)
