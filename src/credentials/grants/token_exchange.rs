@@ -313,9 +313,14 @@ impl TokenExchange {
 
     /// RFC 8693 2.2.2 and Iceberg's catalogs: the tokens are at fault, not the client; with `bearer`, a token is the client.
     fn is_of_a_link(&self, error: &FetchError) -> bool {
-        let bad_client = error.code() == Some("invalid_client") && self.bearer.is_none();
         let status = error.refusal.map(|refused| refused.status);
-        status == Some(401) && !bad_client || error.code() == Some("invalid_grant")
+        match error.code() {
+            Some("invalid_grant") => true,
+            // Polaris says it of an expired subject, with this status.
+            Some("invalid_client") if status == Some(400) => true,
+            Some("invalid_client" | "unauthorized_client") if self.bearer.is_none() => false,
+            _ => status == Some(401),
+        }
     }
 
     fn leases<'a>(&'a self, found: &'a [Found]) -> impl Iterator<Item = (&'a Linked, &'a Lease)> {

@@ -74,34 +74,46 @@ fn subject_and_actor_are_sent_with_their_types() {
 
 #[test]
 fn a_refused_link_is_asked_for_another_once() {
-    let server = Upstream::start(
-        |exchange| match form(&exchange.request).get("subject_token") {
-            Some(spent) if *spent == token(1) => {
-                json(exchange, 401, r#"{"error":"invalid_request"}"#)
-            }
-            _ => issue(exchange, ""),
-        },
-    );
-    let upstream = Upstream::ok();
-    let proxy = start(&server, "subject: { credential: catalog }", &upstream);
-    assert_eq!(proxy.get("/").status(), 200);
-    // Catalog, refused exchange, catalog again, exchange.
-    assert_eq!(bearers(&upstream), [token(4)]);
-    assert_eq!(form(&server.requests()[3])["subject_token"], token(3));
+    for (status, error) in [
+        (401, "invalid_request"),
+        (400, "invalid_grant"),
+        // Polaris says so of a subject that has expired.
+        (400, "invalid_client"),
+    ] {
+        let server =
+            Upstream::start(
+                move |exchange| match form(&exchange.request).get("subject_token") {
+                    Some(spent) if *spent == token(1) => {
+                        json(exchange, status, &format!(r#"{{"error":"{error}"}}"#));
+                    }
+                    _ => issue(exchange, ""),
+                },
+            );
+        let upstream = Upstream::ok();
+        let proxy = start(&server, "subject: { credential: catalog }", &upstream);
+        assert_eq!(proxy.get("/").status(), 200, "{status} {error}");
+        // Catalog, refused exchange, catalog again, exchange.
+        assert_eq!(bearers(&upstream), [token(4)]);
+        assert_eq!(form(&server.requests()[3])["subject_token"], token(3));
+    }
 }
 
 #[test]
 fn a_client_that_is_refused_costs_the_link_nothing() {
-    let server = Upstream::start(
-        |exchange| match form(&exchange.request).get("subject_token") {
-            Some(_) => json(exchange, 401, r#"{"error":"invalid_client"}"#),
-            None => issue(exchange, ""),
-        },
-    );
-    let upstream = Upstream::ok();
-    let proxy = start(&server, "subject: { credential: catalog }", &upstream);
-    assert_eq!(proxy.get("/").code(), "token_rejected");
-    assert_eq!((server.count(), upstream.count()), (2, 0));
+    // The second is what Polaris says of a wrong secret.
+    for error in ["invalid_client", "unauthorized_client"] {
+        let server =
+            Upstream::start(
+                move |exchange| match form(&exchange.request).get("subject_token") {
+                    Some(_) => json(exchange, 401, &format!(r#"{{"error":"{error}"}}"#)),
+                    None => issue(exchange, ""),
+                },
+            );
+        let upstream = Upstream::ok();
+        let proxy = start(&server, "subject: { credential: catalog }", &upstream);
+        assert_eq!(proxy.get("/").code(), "token_rejected");
+        assert_eq!((server.count(), upstream.count()), (2, 0), "{error}");
+    }
 }
 
 #[test]
