@@ -2,16 +2,22 @@
 //! tokens go, and what is renewed when one is refused.
 
 mod aicrisk;
+mod brightpattern;
+mod catalogs;
 mod forms;
 mod iceberg;
 mod jwt;
+mod symbl;
 mod symphony;
+mod symphony_apis;
+mod symphony_logins;
 mod symphony_oauth;
 
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -98,6 +104,14 @@ pub fn part(jwt: &str, at: usize) -> Value {
 pub fn unsigned(claims: &Value, canary: &str) -> String {
     let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
     format!("e30.{claims}.{canary}")
+}
+
+/// What is left of a credential's life; none where it has no end.
+#[track_caller]
+pub fn life(proxy: &TestProxy, name: &str) -> Option<Duration> {
+    let views = proxy.app.credentials().views();
+    let view = views.into_iter().find(|view| &*view.name == name);
+    view.expect("such a credential").expires_in
 }
 
 /// Seconds from now.

@@ -117,7 +117,8 @@ impl Pod {
     }
 }
 
-fn bot(key: &Key, more: &str) -> String {
+/// The parameters of a bot with this key.
+pub fn bot(key: &Key, more: &str) -> String {
     let file = key.file.path();
     format!("pod_url: VENDOR, username: robot, key: {{ file: {file} }}{more}")
 }

@@ -2,16 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Key, asked, count, fields, only, proxy, symphony::Pod, yaml};
+use super::{
+    Key, asked, count, fields, only, proxy,
+    symphony::{Pod, bot},
+    yaml,
+};
 use crate::support::{TestProxy, token};
 
 const LOGIN: &str = "/login/pubkey/authenticate";
 const IDM: &str = "/login/idm/tokens";
-
-fn bot(key: &Key, more: &str) -> String {
-    let file = key.file.path();
-    format!("pod_url: VENDOR, username: robot, key: {{ file: {file} }}{more}")
-}
 
 #[test]
 fn a_scope_is_asked_for_with_the_session() {
