@@ -4,6 +4,7 @@
 mod endpoints;
 mod logins;
 mod placeholders;
+mod vendors;
 
 use std::net::SocketAddr;
 
