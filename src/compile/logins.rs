@@ -11,6 +11,7 @@ use super::{credentials::Sources, upstreams::Target};
 use crate::{
     config::{
         Decoder, Diagnostic, HttpUrl, Sp,
+        node::Kind,
         raw::{RawCredential, RawFile, RawLogin},
     },
     injectors::TemplateError,
@@ -111,9 +112,11 @@ fn endpoints(
     let answered = OAUTH.contains(&built.source.grant());
     // The endpoint is not known before the issuer's document is read, but all of them are called so.
     let by_issuer = raw.grant.get("issuer").is_some();
-    let path = |at: usize, url: &HttpUrl| match by_issuer && at == 0 {
-        true => LoginPath::ending("/token"),
-        false => LoginPath::whole(&url.path),
+    let query = query(raw).filter(|_| answered);
+    let path = |at: usize, url: &HttpUrl| match (at == 0, by_issuer, &query) {
+        (true, true, _) => LoginPath::ending("/token"),
+        (true, false, Some(query)) => LoginPath::whole(&url.path).with_query(&url.path, query),
+        _ => LoginPath::whole(&url.path),
     };
     let urls = built.source.endpoints();
     let urls = urls.into_iter().filter_map(|url| HttpUrl::parse(url).ok());
@@ -127,6 +130,14 @@ fn endpoints(
             (url, login)
         })
         .collect()
+}
+
+/// That of the token endpoint, which is not shown and so not among a source's endpoints.
+fn query(raw: &RawCredential) -> Option<String> {
+    match &raw.grant.get("token_url")?.kind {
+        Kind::Scalar(scalar) => HttpUrl::parse(&scalar.text).ok()?.query,
+        _ => None,
+    }
 }
 
 /// One login of the file; none where diagnostics say why not.

@@ -21,14 +21,14 @@ use crate::{
     body::RequestBody,
     callers::{Caller, Placeholders, placeholder},
     clock, percent,
-    routes::{LoginAnswer, Route},
+    routes::{LoginAnswer, Route, Wanted},
 };
 
 /// What to answer to a login; `None` for any other request. One comparison on routes under which a login may lie,
 /// none on others.
 ///
 /// # Errors
-/// [`Error::TokenEndpointDenied`] for a login that is not answered here, whatever its query; [`Error::PathRefused`]
+/// [`Error::TokenEndpointDenied`] for a login that is not answered here, and for what may be one; [`Error::PathRefused`]
 /// for a path that can be read in too many ways.
 pub fn check_login(
     route: &Route,
@@ -38,7 +38,13 @@ pub fn check_login(
     let Some(logins) = &route.logins else {
         return Ok(None);
     };
-    match logins.find(rest(route, head, prefix), &head.method) {
+    let wanted = Wanted {
+        rest: rest(route, head, prefix),
+        query: head.target.query(),
+        method: &head.method,
+        headers: &head.headers,
+    };
+    match logins.find(wanted) {
         Ok(None) => Ok(None),
         Ok(Some(asked)) => asked
             .answer

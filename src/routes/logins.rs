@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use super::{
     login_answer::LoginAnswer,
+    login_query::{LoginQuery, may_hold_form},
     path::{self, PathRefused},
 };
 use crate::percent;
@@ -48,6 +49,21 @@ pub struct LoginPath {
     whole: bool,
     /// Whether it names a script, which many servers run for every path below it too: `token.php/x`.
     script: bool,
+    /// What the query has to say, where the path serves other requests as well.
+    query: Option<LoginQuery>,
+}
+
+/// What of a request tells whether it is one for a login.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The path below the route's base path.
+    pub rest: &'a str,
+    /// The query, without its `?`.
+    pub query: Option<&'a str>,
+    /// The method.
+    pub method: &'a Method,
+    /// All header fields.
+    pub headers: &'a HeaderMap,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +87,15 @@ impl LoginPath {
         }
     }
 
+    /// The same path, only with what this query says; where that tells nothing apart, whatever the query.
+    #[must_use]
+    pub fn with_query(self, path: &str, query: &str) -> Self {
+        Self {
+            query: LoginQuery::of(&decoded(path), query).filter(|_| self.whole),
+            ..self
+        }
+    }
+
     /// Every path that ends in these segments: what a gateway's context or a catalog's prefix puts before
     /// them changes nothing. `{name}` stands for any one segment.
     pub fn ending(path: &str) -> Self {
@@ -84,6 +109,7 @@ impl LoginPath {
             segments: segments(&decoded).map(segment).collect(),
             whole: false,
             script: last.is_some_and(|last| last.contains(&b'.')),
+            query: None,
         }
     }
 
@@ -173,16 +199,16 @@ impl Logins {
         })
     }
 
-    /// Which login `rest` below the base path is, in any reading.
+    /// Which login a request is for, in any reading.
     ///
     /// # Errors
     /// [`PathRefused`] for a path with more readings than can be looked at.
-    pub fn find(&self, rest: &str, method: &Method) -> Result<Option<Asked>, PathRefused> {
-        let rest = rest.as_bytes();
-        let mut found = self.asked(rest, method);
+    pub fn find(&self, wanted: Wanted<'_>) -> Result<Option<Asked>, PathRefused> {
+        let rest = wanted.rest.as_bytes();
+        let mut found = self.asked(rest, wanted, false);
         if found.is_none() && may_be_read_otherwise(rest) {
             path::each_form(rest, |form| {
-                found = found.take().or_else(|| self.asked(form, method));
+                found = found.take().or_else(|| self.asked(form, wanted, true));
                 Ok(())
             })?;
         }
@@ -194,21 +220,26 @@ impl Logins {
         self.logins.iter().any(|login| login.answer.is_some())
     }
 
-    fn asked(&self, form: &[u8], method: &Method) -> Option<Asked> {
+    /// `odd` for a path that is read in another way than it is written: the query may be read in another way, too.
+    fn asked(&self, form: &[u8], wanted: Wanted<'_>, odd: bool) -> Option<Asked> {
         let last = segments(form).chain(segments(&self.base)).next();
         if last.is_some_and(|last| self.firsts & bit(last[0]) == 0) {
             return None;
         }
-        let mut logins = self
-            .logins
-            .iter()
-            .filter(|login| login.path.is(&self.base, form))
-            .peekable();
-        logins.peek()?;
-        let answer = logins.find(|login| login.method() == Some(method));
-        Some(Asked {
-            answer: answer.and_then(|login| login.answer.clone()),
-        })
+        let here = |login: &&Login| login.path.is(&self.base, form);
+        let mut may_be = None;
+        for login in self.logins.iter().filter(here) {
+            let query = login.path.query.as_ref();
+            let is_asked = query.is_none_or(|query| query.stands_in(wanted.query));
+            if is_asked && login.method() == Some(wanted.method) {
+                let answer = login.answer.clone();
+                return Some(Asked { answer });
+            }
+            if is_asked || odd || may_hold_form(wanted.method, wanted.headers) {
+                may_be = Some(Asked { answer: None });
+            }
+        }
+        may_be
     }
 }
 

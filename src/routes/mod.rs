@@ -16,6 +16,7 @@ mod guard;
 mod hash;
 pub mod host;
 mod login_answer;
+mod login_query;
 mod logins;
 pub mod path;
 pub mod pattern;
@@ -26,7 +27,7 @@ pub mod trace;
 pub use crate::upstream::Timeouts;
 pub use guard::{Guard, Strip};
 pub use login_answer::LoginAnswer;
-pub use logins::{Login, LoginPath, Logins};
+pub use logins::{Login, LoginPath, Logins, Wanted};
 use table::Table;
 
 #[cfg(test)]

@@ -5,8 +5,21 @@ fn only(path: LoginPath) -> [Login; 1] {
 }
 
 impl Logins {
-    fn refuses(&self, rest: &str) -> bool {
-        !matches!(self.find(rest, &Method::GET), Ok(None))
+    fn refuses(&self, target: &str) -> bool {
+        !matches!(self.find(get(target, &HeaderMap::new())), Ok(None))
+    }
+}
+
+fn get<'a>(target: &'a str, headers: &'a HeaderMap) -> Wanted<'a> {
+    let (rest, query) = match target.split_once('?') {
+        Some((rest, query)) => (rest, Some(query)),
+        None => (target, None),
+    };
+    Wanted {
+        rest,
+        query,
+        method: &Method::GET,
+        headers,
     }
 }
 
@@ -175,5 +188,42 @@ fn a_route_under_which_no_endpoint_lies_has_nothing_to_look_at() {
 fn a_path_that_can_be_read_in_too_many_ways_is_refused() {
     let logins = Logins::below("/", only(LoginPath::whole("/token"))).unwrap();
     let rest = "a;b/%25252525252e/..//c%3bd/%255c".repeat(3);
-    assert!(logins.find(&rest, &Method::GET).is_err());
+    assert!(logins.find(get(&rest, &HeaderMap::new())).is_err());
+}
+
+#[test]
+fn a_path_that_serves_everything_is_a_login_only_with_its_query() {
+    let login = || LoginPath::whole("/v2/api").with_query("/v2/api", "action=token");
+    check(
+        "/v2/",
+        login(),
+        &[
+            "api?action=token",
+            "API/?x=1&ACTION=%74oken",
+            // Whoever reads the path in another way may find the query there.
+            "api%3faction=token",
+            "api;action=token",
+            "api;action=token?action=list",
+            "api%2f?action=list",
+        ],
+        &[
+            "api",
+            "api?action=list",
+            "api/?x=token",
+            "list?action=token",
+        ],
+    );
+    let whole = LoginPath::whole("/v2/token").with_query("/v2/token", "action=token");
+    check("/v2/", whole, &["token", "token?action=list"], &[]);
+}
+
+#[test]
+fn two_logins_of_one_path_are_told_apart_by_their_queries() {
+    let login = |query| Login {
+        path: LoginPath::whole("/api").with_query("/api", query),
+        answer: None,
+    };
+    let logins = Logins::below("/", [login("do=token"), login("do=login")]).unwrap();
+    assert!(logins.refuses("api?do=token") && logins.refuses("api?do=login"));
+    assert!(!logins.refuses("api?do=list"));
 }

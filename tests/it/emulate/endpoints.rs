@@ -1,6 +1,6 @@
 //! No spelling, method or Host reaches a token endpoint with our credential.
 
-use crate::support::{TestProxy, TokenEndpoint, Upstream};
+use crate::support::{TestProxy, TokenEndpoint, Upstream, token};
 
 /// A vendor whose token endpoints lie on the same server as its API.
 struct Rig {
@@ -179,4 +179,55 @@ fn an_endpoint_that_its_issuer_names_is_known_by_its_last_word() {
     let answer = proxy.post("/v/realms/x/protocol/openid-connect/Token/", b"");
     assert_eq!(answer.code(), "token_endpoint_denied");
     assert_eq!(vendor.requests(), []);
+}
+
+#[test]
+fn a_path_that_serves_everything_is_denied_with_the_endpoints_query_only() {
+    let vendor = Upstream::start(|exchange| {
+        let body = match exchange.request.second() {
+            "/api?v=2&action=token" => format!(r#"{{"access_token":"{}"}}"#, token(1)),
+            _ => "ok".to_owned(),
+        };
+        exchange.answer(200, "", &body);
+    });
+    let address = vendor.address();
+    let proxy = |emulate: bool| {
+        TestProxy::start(&format!(
+            "credentials:\n  main:\n    client_credentials:\n      token_url: 'http://{address}/api?v=2&action=token'\n      \
+             client_id: tester\n      client_secret: {{ env: SECRET }}\n\
+             routes:\n  - {{ match: /v/, upstream: 'http://{address}/', credential: main, emulate: {emulate} }}\n"
+        ))
+    };
+    let (plain, emulating) = (proxy(false), proxy(true));
+    let rig = Rig {
+        vendor,
+        proxy: plain,
+    };
+    rig.denies(&[
+        "/v/api?v=2&action=token",
+        "/v/api?action=token",
+        "/v/API/?Action=%74oken&v=1",
+        "/v/api?action=list&%61ction=token",
+        "/v/api?action%3dtoken",
+        "/v/api%3faction=token",
+        "/v/api;action=token",
+    ]);
+    // A form may say what the query does not.
+    for kind in ["", "Content-Type: application/x-www-form-urlencoded\r\n"] {
+        let answer = rig.proxy.send(format!(
+            "POST /v/api?action=list HTTP/1.1\r\nHost: localhost\r\n{kind}Content-Length: 12\r\n\r\naction=token"
+        ));
+        assert_eq!(answer.code(), "token_endpoint_denied", "{kind}");
+    }
+    assert_eq!(rig.vendor.requests(), []);
+    for target in ["/v/api?action=list", "/v/api?v=2", "/v/api"] {
+        assert_eq!(rig.proxy.get(target).status(), 200, "{target}");
+    }
+    let json = "POST /v/api?action=list HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(rig.proxy.send(json).status(), 200);
+
+    let answer = emulating.post("/v/api?action=token&v=2", b"grant_type=client_credentials");
+    assert!(answer.text().contains("eyJ"), "a placeholder: {answer:?}");
+    let answer = emulating.post("/v/api?action=list", b"grant_type=client_credentials");
+    assert_eq!(answer.code(), "token_endpoint_denied");
 }
