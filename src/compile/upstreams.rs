@@ -4,14 +4,20 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use http::HeaderValue;
 
-use super::{credentials::read_ca, settings};
+use super::{
+    credentials::{read_ca, read_secret},
+    settings,
+};
 use crate::{
     config::{
-        Decoder, Diagnostic, HttpUrl, Resolver, Sp,
-        raw::{HostHeaderSetting, RawFile, RawTimeouts, RawUpstream},
+        Decoder, Diagnostic, HttpUrl, Resolver, Sp, Span,
+        raw::{HostHeaderSetting, RawFile, RawTimeouts, RawUpstream, UpstreamTls},
     },
     routes::{HostHeader, host::Authority, pattern::PathPattern},
-    upstream::{PoolConfig, Scheme, TlsConfig, Upstream, UpstreamConfig, Upstreams},
+    upstream::{
+        ClientIdentity, PoolConfig, Scheme, TlsConfig, TlsError, Upstream, UpstreamConfig,
+        UpstreamError, Upstreams,
+    },
 };
 
 /// An upstream that can be dialled, and what the file says besides.
@@ -93,10 +99,7 @@ pub(super) fn target(
             timeouts: raw.timeouts.clone(),
             danger_plaintext: raw.danger_plaintext.value,
         }),
-        Err(error) => decoder.fail(
-            raw.tls.as_ref().map_or(url.span, |tls| tls.span),
-            error.to_string(),
-        ),
+        Err(error) => decoder.fail(place(&error, raw).unwrap_or(url.span), error.to_string()),
     }
 }
 
@@ -123,14 +126,63 @@ fn tls(raw: &RawUpstream, decoder: &mut Decoder, resolver: &mut Resolver<'_>) ->
         )?),
         None => None,
     };
+    let identity = identity(tls, decoder, resolver)?;
     if !tls.failed.is_empty() {
         return None;
     }
     Some(TlsConfig {
         ca_pem,
+        identity,
         server_name: tls.server_name.as_ref().map(|name| name.value.clone()),
         danger_accept_invalid_certs: tls.danger_accept_invalid_certs.value,
     })
+}
+
+/// Our own certificate with its key; `None` where diagnostics say why there is none.
+fn identity(
+    tls: &UpstreamTls,
+    decoder: &mut Decoder,
+    resolver: &mut Resolver<'_>,
+) -> Option<Option<ClientIdentity>> {
+    let (path, key) = match (&tls.cert, &tls.key) {
+        (None, None) => return Some(None),
+        (Some(path), Some(key)) => (path, key),
+        (Some(path), None) => {
+            let error = Diagnostic::error(path.span, "this certificate has no `key`");
+            decoder.push(error.hint("add `key: { file: client.key }`"));
+            return None;
+        }
+        (None, Some(key)) => {
+            let error = Diagnostic::error(key.span, "this key has no `cert`");
+            decoder.push(error.hint("add `cert: client.pem`"));
+            return None;
+        }
+    };
+    let certificates = read_ca(
+        &Sp::new(Path::new(&path.value), path.span),
+        decoder,
+        resolver,
+    );
+    let key = read_secret(key, decoder, resolver)?;
+    let identity = ClientIdentity {
+        certificates: certificates?,
+        key,
+    };
+    // Where secrets are not read, there is nothing to come with.
+    Some(resolver.reads_secrets().then_some(identity))
+}
+
+/// Where the setting stands that is at fault.
+fn place(error: &UpstreamError, raw: &RawUpstream) -> Option<Span> {
+    let tls = raw.tls.as_ref()?;
+    let at = match error {
+        UpstreamError::Tls(TlsError::Certificate | TlsError::Pair) => {
+            tls.cert.as_ref().map(|it| it.span)
+        }
+        UpstreamError::Tls(TlsError::Key) => tls.key.as_ref().map(|it| it.span),
+        _ => None,
+    };
+    Some(at.unwrap_or(tls.span))
 }
 
 fn host_header(raw: &RawUpstream, decoder: &mut Decoder) -> Option<HostHeader> {

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    hash::{Hash, Hasher},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -12,6 +13,8 @@ use std::{
 
 use http::HeaderValue;
 use rustls_pki_types::ServerName;
+
+use crate::secret::Secret;
 
 mod allowance;
 mod connect;
@@ -38,7 +41,7 @@ pub struct UpstreamConfig {
     pub host: String,
     /// Port, always given.
     pub port: u16,
-    /// How the upstream's certificate is verified.
+    /// Whom to trust, and as whom to come.
     pub tls: TlsConfig,
     /// Bounds of each worker's pool.
     pub pool: PoolConfig,
@@ -53,15 +56,33 @@ pub enum Scheme {
     Https,
 }
 
-/// How an upstream's certificate is verified.
+/// How an upstream's certificate is verified, and which of our own it is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsConfig {
     /// PEM text of the certificates to trust instead of the platform's.
     pub ca_pem: Option<Vec<u8>>,
     /// The name that the certificate must hold, where it is not the host of the URL.
     pub server_name: Option<String>,
+    /// Our own certificate, for an upstream that asks for one.
+    pub identity: Option<ClientIdentity>,
     /// Accepts any certificate.
     pub danger_accept_invalid_certs: bool,
+}
+
+/// A client certificate with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// The certificate, and those between it and its authority, as PEM.
+    pub certificates: Vec<u8>,
+    /// Its private key, as PEM.
+    pub key: Secret,
+}
+
+/// By the certificates: a secret goes into no hash that has no need of it.
+impl Hash for ClientIdentity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.certificates.hash(state);
+    }
 }
 
 /// Bounds of one worker's pool to one upstream.

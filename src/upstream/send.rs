@@ -1,6 +1,8 @@
 //! Sends one request over a worker's pools.
 
 use std::{
+    error::Error as _,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -155,6 +157,8 @@ fn classify(error: hyper::Error, connection: &Connection) -> SendError {
         SendError::HeadTimeout
     } else if error.is_user() {
         SendError::ClientBody(error)
+    } else if let Some(alert) = alert(&error) {
+        SendError::Tls(io::Error::new(io::ErrorKind::InvalidData, alert))
     } else if error.is_parse() || connection.allowance.is_spent() {
         SendError::Protocol(Some(error))
     } else {
@@ -163,6 +167,13 @@ fn classify(error: hyper::Error, connection: &Connection) -> SendError {
             source: error,
         }
     }
+}
+
+/// In TLS 1.3 our certificate is judged after the handshake: the word on it comes in the place of an answer.
+fn alert(error: &hyper::Error) -> Option<rustls::Error> {
+    let io = error.source()?.downcast_ref::<io::Error>()?;
+    let found = io.get_ref()?.downcast_ref::<rustls::Error>()?;
+    matches!(found, rustls::Error::AlertReceived(_)).then(|| found.clone())
 }
 
 /// Connections found closed before a new one is made for certain.

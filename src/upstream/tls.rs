@@ -1,4 +1,5 @@
-//! TLS toward upstreams: rustls with aws-lc-rs, the platform's roots or a CA file, the host name verified.
+//! TLS toward upstreams: rustls with aws-lc-rs, the platform's roots or a CA file, the host name verified, our own
+//! certificate where there is one.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,11 +8,11 @@ use rustls::{
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_rustls::TlsConnector;
 
-use super::TlsConfig;
+use super::{ClientIdentity, TlsConfig};
 
 /// Why TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,17 @@ pub enum TlsError {
     /// The CA file holds no certificate.
     #[error("the CA file holds no certificate")]
     NoCertificate,
+    /// Our own certificate can't be read.
+    #[error("this file holds no certificate in PEM")]
+    Certificate,
+    /// Our own key can't be read. Holds none of it.
+    #[error(
+        "this is no private key in PEM, or it is encrypted: `openssl pkey -in KEY -out PLAIN` decrypts it"
+    )]
+    Key,
+    /// They don't belong together.
+    #[error("the certificate is not the one of this key")]
+    Pair,
     /// A certificate of the CA file, or the platform's store, is unusable.
     #[error("unusable certificates: {0}")]
     Certificates(#[from] rustls::Error),
@@ -29,23 +41,39 @@ pub enum TlsError {
 
 /// A connector that speaks HTTP/1.1.
 pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, TlsError> {
-    let client = if config.danger_accept_invalid_certs {
-        let provider = provider();
-        let mut client = builder()?
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth();
-        client
-            .dangerous()
-            .set_certificate_verifier(Arc::new(AcceptAny(provider)));
-        client
-    } else if let Some(pem) = &config.ca_pem {
+    let trusting = if config.danger_accept_invalid_certs {
         builder()?
-            .with_root_certificates(roots(pem)?)
-            .with_no_client_auth()
-    } else {
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AcceptAny(provider())))
+    } else if let Some(pem) = &config.ca_pem {
+        builder()?.with_root_certificates(roots(pem)?)
+    } else if config.identity.is_none() {
         return platform_connector();
+    } else {
+        builder()?.with_platform_verifier()?
+    };
+    let client = match &config.identity {
+        None => trusting.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = shown(identity)?;
+            trusting
+                .with_client_auth_cert(chain, key)
+                .map_err(|_| TlsError::Pair)?
+        }
     };
     Ok(finish(client))
+}
+
+type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn shown(identity: &ClientIdentity) -> Result<Shown, TlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&identity.certificates).collect();
+    let chain = chain
+        .ok()
+        .filter(|chain| !chain.is_empty())
+        .ok_or(TlsError::Certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes());
+    Ok((chain, key.map_err(|_| TlsError::Key)?))
 }
 
 /// The platform's roots take tens of milliseconds to load: once for the process.

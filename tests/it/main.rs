@@ -8,6 +8,7 @@
 
 mod answers;
 mod architecture;
+mod certificates;
 mod cli;
 mod doctor;
 mod emulate;

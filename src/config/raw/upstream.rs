@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::RawTimeouts;
 use crate::{
     config::{
-        HttpUrl,
+        HttpUrl, SecretSource,
         decode::{Decode, Decoder},
         node::{Kind, Node},
         table::Type,
@@ -18,7 +18,7 @@ config_struct! {
     pub struct RawUpstream = "an upstream", short = "url", unavailable = ["http2", "proxy"] {
         /// Its base URL: the matched prefix of a request's path is replaced by this path.
         required url: HttpUrl,
-        /// How its certificate is verified.
+        /// Whom to trust there, and as whom to come.
         optional tls: UpstreamTls,
         /// How long each wait may take, instead of the defaults.
         optional timeouts: RawTimeouts,
@@ -30,10 +30,15 @@ config_struct! {
 }
 
 config_struct! {
-    /// How an upstream's certificate is verified.
-    pub struct UpstreamTls = "tls", unavailable = ["cert", "key"] {
+    /// How an upstream's certificate is verified, and which of our own it is shown.
+    pub struct UpstreamTls = "tls" {
         /// The certificates (PEM) to trust instead of the platform's.
         optional ca: PathBuf,
+        /// A file with our own certificate, and those between it and its authority, as PEM: for an upstream that asks for one, as
+        /// tokens bound to a certificate (RFC 8705) make it do.
+        optional cert: PathBuf,
+        /// The private key of our certificate, as PEM.
+        optional key: SecretSource,
         /// The name that the certificate must hold, where it is not the URL's host.
         optional server_name: String,
         /// Accepts any certificate: whoever sits in between reads every credential.

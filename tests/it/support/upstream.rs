@@ -77,11 +77,19 @@ impl Upstream {
         name: &str,
         script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static,
     ) -> Self {
+        Self::with_tls(authority.server(name), script)
+    }
+
+    /// As [`Self::start`], over TLS as the configuration says.
+    pub fn with_tls(
+        config: Arc<rustls::ServerConfig>,
+        script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static,
+    ) -> Self {
         let script = move |exchange: &mut Exchange<'_>| {
             exchange.read_body();
             script(exchange);
         };
-        Self::run(Some(authority.server(name)), Arc::new(script))
+        Self::run(Some(config), Arc::new(script))
     }
 
     /// Where it listens.
@@ -162,6 +170,7 @@ impl Drop for Upstream {
 fn serve(log: &Log, script: &Script, tls: Option<Arc<rustls::ServerConfig>>, tcp: &TcpStream) {
     tcp.set_read_timeout(Some(3 * PATIENCE)).unwrap();
     tcp.set_nodelay(true).unwrap();
+    let is_tls = tls.is_some();
     let socket = tcp.try_clone().unwrap();
     let mut wire = match tls {
         None => Wire::new(socket),
@@ -198,6 +207,11 @@ fn serve(log: &Log, script: &Script, tls: Option<Arc<rustls::ServerConfig>>, tcp
         if !exchange.open {
             return;
         }
+    }
+    if is_tls {
+        // What is left unread would make a reset of the end, and take the last alert with it.
+        let _ = tcp.shutdown(std::net::Shutdown::Write);
+        let _ = std::io::copy(&mut &*tcp, &mut std::io::sink());
     }
 }
 
