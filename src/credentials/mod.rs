@@ -24,7 +24,7 @@ pub mod recipe;
 mod refresher;
 mod refusals;
 mod registry;
-mod rfc3339;
+pub(crate) mod rfc3339;
 mod source;
 mod subject;
 mod subjects;

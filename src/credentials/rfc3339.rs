@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The time since 1970 of such a text; none for anything else, and for moments before.
-pub(super) fn read(text: &str) -> Option<Duration> {
+pub(crate) fn read(text: &str) -> Option<Duration> {
     let bytes = text.trim().as_bytes();
     let date = [
         number(bytes, 0..4)?,
@@ -36,6 +36,22 @@ pub(super) fn read(text: &str) -> Option<Duration> {
         - offset(rest)?;
     let whole = u64::try_from(seconds).ok()?;
     Some(Duration::new(whole, nanos))
+}
+
+/// The text of a moment, in UTC and whole seconds.
+pub(crate) fn write(unix: Duration) -> String {
+    let seconds = unix.as_secs();
+    // Days since 1970 to a date, by eras of 400 years that begin in March.
+    let days = seconds / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 fn number(bytes: &[u8], range: std::ops::Range<usize>) -> Option<i64> {
@@ -110,6 +126,19 @@ mod tests {
         }
         let fine = read("1970-01-01T00:00:01.2345678912Z");
         assert_eq!(fine, Some(Duration::new(1, 234_567_891)));
+    }
+
+    #[test]
+    fn moments_are_written() {
+        for (unix, date) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_743_426_737, "2025-03-31T13:12:17Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(write(Duration::from_secs(unix)), date);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use crate::{
     callers::{Caller, Placeholders},
     clock,
+    credentials::rfc3339,
     injectors::{Template, TemplateError},
     secret::Secret,
 };
@@ -74,13 +75,14 @@ impl LoginAnswer {
         let now = clock::unix_time();
         let end = now + placeholders.lifetime();
         let given = Given::read(body);
-        let numbers = [
+        let ends = [
             placeholders.lifetime().as_secs().to_string(),
             end.as_secs().to_string(),
             (u128::from(end.as_secs()) * 1000).to_string(),
+            rfc3339::write(end),
         ];
         let mut parts = vec![(PARTS[0], placeholders.issue(caller, now))];
-        parts.extend(PARTS[1..].iter().copied().zip(numbers.map(Secret::new)));
+        parts.extend(PARTS[1..].iter().copied().zip(ends.map(Secret::new)));
         for name in &self.echo {
             parts.push((name, Secret::new(given.harmless(name).unwrap_or_default())));
         }
@@ -136,7 +138,13 @@ impl<'a> Given<'a> {
 }
 
 /// What every template can name.
-const PARTS: [&str; 4] = ["placeholder", "expires_in", "expires_at", "expires_at_ms"];
+const PARTS: [&str; 5] = [
+    "placeholder",
+    "expires_in",
+    "expires_at",
+    "expires_at_ms",
+    "expires_at_rfc3339",
+];
 
 /// The longest value that is repeated, in bytes.
 const MOST_ECHOED: usize = 256;
@@ -218,6 +226,16 @@ mod tests {
         assert_eq!(shown["appToken"], "a-1");
         assert!(shown["expireAt"].as_u64().unwrap() > 1_700_000_000_000);
         assert!(!format!("{shown}").contains("secret"));
+    }
+
+    #[test]
+    fn an_end_is_told_as_a_date_too() {
+        let body = r#"{"expiration":"{{ expires_at_rfc3339 }}","at":{{ expires_at }}}"#;
+        let json = HeaderValue::from_static("application/json");
+        let answer = LoginAnswer::new(Method::POST, StatusCode::OK, json, body, &[]).unwrap();
+        let shown: Value = serde_json::from_slice(written(&answer, "").body()).unwrap();
+        let end = rfc3339::read(shown["expiration"].as_str().unwrap()).unwrap();
+        assert_eq!(Some(end.as_secs()), shown["at"].as_u64());
     }
 
     #[test]

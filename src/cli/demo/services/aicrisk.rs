@@ -18,6 +18,7 @@ use crate::{
         tokens::{Tokens, jwt, opaque},
     },
     clock::{self, Instant},
+    credentials::rfc3339,
 };
 
 /// An installation that knows one client with one redirect URI.
@@ -138,7 +139,7 @@ impl Aicrisk {
         let holder = userid.unwrap_or(self.client.id);
         let token = jwt("aicrisk", holder, LIFE);
         let token = self.tokens(userid).issue(token, holder, LIFE);
-        let ends = rfc3339(clock::unix_time() + LIFE);
+        let ends = rfc3339::write(clock::unix_time() + LIFE);
         json(
             StatusCode::OK,
             format!(r#"{{"access_token":"{token}","expiration":"{ends}"}}"#),
@@ -213,22 +214,6 @@ fn problem(status: StatusCode, title: &str) -> Answer {
         .headers_mut()
         .insert(header::CONTENT_TYPE, media_type);
     answer
-}
-
-/// A moment as RFC 3339 has it, in UTC.
-fn rfc3339(unix: Duration) -> String {
-    let seconds = unix.as_secs();
-    // Days since 1970 to a date, by eras of 400 years that begin in March.
-    let days = seconds / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 const LIFE: Duration = Duration::from_secs(3600);
