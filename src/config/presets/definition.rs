@@ -30,6 +30,10 @@ config_struct! {
         default("false") optional: bool,
         /// It may be left out where one of these is given.
         optional required_unless: OneOrList<String>,
+        /// What it can't stand beside: a parameter by `name`, or by `"name: word"` one with that word.
+        optional not_with: OneOrList<String>,
+        /// It says nothing unless one of these is given.
+        optional only_with: OneOrList<String>,
         /// The words that it may be.
         optional one_of: OneOrList<String>,
         /// Texts of examples that it may not hold.

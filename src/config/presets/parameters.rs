@@ -50,7 +50,7 @@ impl Parameters {
                 Some(entry) => {
                     decoder.marks.show(entry.key_span);
                     let value = accepted(entry, spec, decoder);
-                    fine &= value.is_some();
+                    fine &= value.is_some() & fits(entry, spec, given, decoder);
                     value
                 }
                 None => spec.default.as_ref().and_then(|default| {
@@ -133,6 +133,41 @@ fn accepted(entry: &Entry, spec: &Parameter, decoder: &mut Decoder) -> Option<No
         }
     }
     Some(node)
+}
+
+/// Whether it can stand beside what else is given.
+fn fits(entry: &Entry, spec: &Parameter, given: &[Entry], decoder: &mut Decoder) -> bool {
+    let name = &entry.key;
+    for other in spec.not_with.iter().flat_map(|all| all.iter()) {
+        let (key, word) = match other.split_once(": ") {
+            Some((key, word)) => (key, Some(word)),
+            None => (other.as_str(), None),
+        };
+        let is = |given: &&Entry| {
+            let kind = &given.value.kind;
+            given.key == key
+                && word.is_none_or(|word| matches!(kind, Kind::Scalar(it) if it.text == word))
+        };
+        if let Some(found) = given.iter().find(is) {
+            let message = format!("`{name}` and `{}` contradict each other", other.value);
+            let error = Diagnostic::error(entry.key_span, message);
+            decoder.push(
+                error
+                    .related(found.key_span, "here")
+                    .hint("leave one of them out"),
+            );
+            return false;
+        }
+    }
+    let mut wanted = spec.only_with.iter().flat_map(|all| all.iter()).peekable();
+    let is_given = |other: &Sp<String>| given.iter().any(|given| given.key == other.value);
+    if wanted.peek().is_some() && !wanted.clone().any(is_given) {
+        let wanted: Vec<&str> = wanted.map(|other| other.as_str()).collect();
+        let message = format!("`{name}` says nothing without `{}`", wanted.join("` or `"));
+        decoder.push(Diagnostic::error(entry.key_span, message).hint(about(spec)));
+        return false;
+    }
+    true
 }
 
 fn about(spec: &Parameter) -> String {

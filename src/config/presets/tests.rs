@@ -13,6 +13,7 @@ parameters:
   secret: { about: The secret., optional: true, secret: true }
   scope: { about: Rights., optional: true }
   in: { about: Where., default: header, one_of: [header, query] }
+  late: { about: When., optional: true, not_with: [cert, "in: query"], only_with: scope }
 credentials:
   main:
     kind:
@@ -82,6 +83,12 @@ fn parameters_conditions_and_defaults_make_the_credentials() {
 }
 
 #[test]
+fn what_contradicts_nothing_that_is_given_may_stand() {
+    let with = "vanity: v, user: u, late: 1, scope: a, in: header";
+    expanded(&format!("pod: {{ preset: acme, with: {{ {with} }} }}")).unwrap();
+}
+
+#[test]
 fn what_the_user_writes_beside_it_wins() {
     let made =
         expanded("pod: { preset: acme, wait: 9s, prewarm: true, with: { vanity: v, user: u } }");
@@ -131,6 +138,18 @@ fn what_is_wrong_is_said_with_its_mend() {
         (
             "pod: { preset: acme, with: { vanity: v, user: } }",
             "`user` has no value",
+        ),
+        (
+            "pod: { preset: acme, with: { vanity: v, cert: c, late: 1, scope: a } }",
+            "`late` and `cert` contradict each other",
+        ),
+        (
+            "pod: { preset: acme, with: { vanity: v, user: u, late: 1, scope: a, in: query } }",
+            "`late` and `in: query` contradict each other",
+        ),
+        (
+            "pod: { preset: acme, with: { vanity: v, user: u, late: 1, in: header } }",
+            "`late` says nothing without `scope`",
         ),
         (
             "pod: { preset: acme, with: [a] }",
