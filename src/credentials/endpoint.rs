@@ -27,6 +27,7 @@ mod url;
 
 pub use tls::ClientIdentity;
 pub use url::EndpointError;
+pub(super) use url::Landing;
 use url::{checked, shown, usable};
 
 /// A token endpoint that can be called.
@@ -106,6 +107,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Zeroizing<Vec<u8>>,
+    /// Where its `Location` leads, which is never followed.
+    pub(super) landing: Option<Landing>,
     /// When the request was sent, on both clocks.
     pub(super) sent: Instant,
     pub(super) wall: Duration,
@@ -277,6 +280,7 @@ impl Endpoint {
         let (sent, wall) = (clock::now(), clock::unix_time());
         let mut response = request.send().await.map_err(|error| unreachable(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
+        let landing = Landing::from(response.url(), &headers);
         let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
         while let Some(chunk) = response
             .chunk()
@@ -292,6 +296,7 @@ impl Endpoint {
             status,
             headers,
             body,
+            landing,
             sent,
             wall,
         })

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{SECRET, TokenAnswer, TokenEndpoint, closed_port};
+use crate::support::{SECRET, TokenAnswer, TokenEndpoint, Upstream, closed_port};
 
 #[test]
 fn a_good_credential_is_told_with_its_facts_and_without_the_token() {
@@ -88,6 +88,28 @@ fn what_failed_is_1_and_tells_what_to_change() {
     assert_eq!(refuses.calls(), 1, "a wrong secret is shown once");
     let output = file.doctor(&["good"]);
     assert_eq!(output.status.code(), Some(0), "the others are let alone");
+    assert_keeps_secrets(&output);
+}
+
+#[test]
+fn an_error_in_a_redirect_is_told_in_the_vendor_s_words() {
+    let vendor = Upstream::start(|exchange| {
+        let secret: String = form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
+        let words = format!("error=access_denied&error_description=No+such+client:+{secret}");
+        let location = format!("Location: https://localhost/callback?{words}\r\n");
+        exchange.answer(302, &location, "");
+    });
+    let credential = format!(
+        "  main:\n    preset: aicrisk\n    with: {{ url: 'http://{}', client_id: tester, client_secret: {{ env: BEARERD_TEST_SECRET }}, \
+         redirect_uri: 'https://localhost/callback', userid: somebody }}\n",
+        vendor.address()
+    );
+    let output = File::new("redirect", &credential).doctor(&["main.generic", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failure = report["credentials"][0]["failure"].to_string();
+    let said = "the redirect says error access_denied; it says: access_denied: No such client";
+    assert!(failure.contains(said), "{failure}");
     assert_keeps_secrets(&output);
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, header::LOCATION};
 use reqwest::Url;
+use zeroize::Zeroizing;
 
 use super::EndpointSettings;
 use crate::credentials::KeyError;
@@ -46,6 +48,39 @@ pub enum EndpointError {
     /// The TLS or HTTP library refuses.
     #[error("no TLS client: {0}")]
     Tls(String),
+}
+
+/// Where a redirect leads: its URL in one spelling, without fragment, and the query apart from it.
+pub(in crate::credentials) struct Landing {
+    /// Scheme, authority and path.
+    pub(in crate::credentials) place: String,
+    pub(in crate::credentials) query: Zeroizing<String>,
+}
+
+impl Landing {
+    /// That of an absolute URL.
+    pub(in crate::credentials) fn of(text: &str) -> Option<Self> {
+        Url::parse(text).ok().map(Self::apart)
+    }
+
+    /// That of the only `Location` in the answer of `called` (RFC 9110 10.2.2).
+    pub(super) fn from(called: &Url, headers: &HeaderMap) -> Option<Self> {
+        let mut locations = headers.get_all(LOCATION).iter();
+        let (Some(location), None) = (locations.next(), locations.next()) else {
+            return None;
+        };
+        called.join(location.to_str().ok()?).ok().map(Self::apart)
+    }
+
+    fn apart(mut url: Url) -> Self {
+        let query = Zeroizing::new(url.query().unwrap_or_default().to_owned());
+        url.set_query(None);
+        url.set_fragment(None);
+        Self {
+            place: url.into(),
+            query,
+        }
+    }
 }
 
 /// The URL of settings that go together.

@@ -12,6 +12,7 @@ use crate::{
     secret::Secret,
 };
 
+mod answer;
 mod request;
 mod values;
 

@@ -1,7 +1,7 @@
 //! What is taken out of an answer: by JSON pointer, header, cookie, redirect, expression, or a JWT's claims.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{HeaderName, header::LOCATION};
+use http::HeaderName;
 use regex::Regex;
 use zeroize::Zeroizing;
 
@@ -10,12 +10,22 @@ use super::{
     json::Parsed,
     template::{Template, Values},
 };
-use crate::{credentials::endpoint::Answer, percent};
+use crate::{
+    credentials::endpoint::{Answer, Landing},
+    percent,
+};
 
 /// Where one value stands.
 #[derive(Debug)]
 pub(super) enum Extract {
     Json(String),
+    /// In the only entry of a list that has these texts.
+    Entry {
+        list: String,
+        /// By pointer into the entry.
+        with: Vec<(String, Template)>,
+        pointer: String,
+    },
     Header(HeaderName),
     Cookie(String),
     /// A parameter of the redirect that was not followed.
@@ -49,6 +59,7 @@ pub(super) struct Condition {
     pub(super) from: Extract,
     /// Without it, it is enough to be there and neither empty nor `false`.
     pub(super) equals: Option<Template>,
+    pub(super) optional: bool,
 }
 
 /// An answer whose body is parsed at most once.
@@ -72,21 +83,35 @@ impl Extract {
         let headers = &read.answer.headers;
         match self {
             Self::Json(pointer) => read.json.as_ref()?.text(pointer),
+            Self::Entry {
+                list,
+                with,
+                pointer,
+            } => {
+                let wanted = with
+                    .iter()
+                    .map(|(at, text)| Some((at, text.render(values)?)));
+                let wanted: Vec<_> = wanted.collect::<Option<_>>()?;
+                let json = read.json.as_ref()?;
+                json.text_of_entry(list, pointer, |text| {
+                    wanted
+                        .iter()
+                        .all(|(at, wanted)| text(at).as_ref() == Some(wanted))
+                })
+            }
             Self::Header(name) => {
                 let value = headers.get(name)?.to_str().ok()?;
                 Some(Zeroizing::new(value.to_owned()))
             }
             Self::Cookie(name) => cookies::find(headers, name),
             Self::Location { parameter, to } => {
-                let location = headers.get(LOCATION)?.to_str().ok()?;
-                let location = location.split('#').next().unwrap_or_default();
-                let (base, query) = location.split_once('?')?;
+                let landing = read.answer.landing.as_ref()?;
                 if let Some(to) = to
-                    && *to.render(values)? != base
+                    && Landing::of(&to.render(values)?)?.place != landing.place
                 {
                     return None;
                 }
-                parameter_of(query, parameter)
+                parameter_of(&landing.query, parameter)
             }
             Self::Regex(regex) => {
                 let text = std::str::from_utf8(&read.answer.body).ok()?;
@@ -107,10 +132,15 @@ impl Extract {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Json(pointer) => format!("no {pointer} in the answer"),
+            Self::Entry { pointer, .. } => {
+                format!(
+                    "not exactly one entry of the answer's list is the one that is looked for, with {pointer}"
+                )
+            }
             Self::Header(name) => format!("no header {name} in the answer"),
             Self::Cookie(name) => format!("no cookie {name} in the answer"),
             Self::Location { parameter, .. } => {
-                format!("no redirect to where it should lead with `{parameter}` in its query")
+                format!("no redirect to where it should lead with one `{parameter}` in its query")
             }
             Self::Regex(_) => "nothing in the answer that the regular expression matches".into(),
             Self::Jwt { pointer, .. } => format!("no JWT with the claim {pointer}"),
@@ -120,6 +150,7 @@ impl Extract {
     pub(super) fn templates<'a>(&'a self, found: &mut Vec<&'a Template>) {
         match self {
             Self::Location { to, .. } => found.extend(to),
+            Self::Entry { with, .. } => found.extend(with.iter().map(|(_, text)| text)),
             Self::Jwt { token, .. } => found.push(token),
             _ => {}
         }
@@ -129,7 +160,7 @@ impl Extract {
 impl Condition {
     pub(super) fn holds(&self, read: &Read<'_>, values: &Values) -> bool {
         let Some(found) = self.from.find(read, values) else {
-            return false;
+            return self.optional;
         };
         match &self.equals {
             Some(equals) => equals.render(values).is_some_and(|wanted| wanted == found),

@@ -166,17 +166,22 @@ impl Parsed {
 
     /// What stands at `pointer` (RFC 6901), as text; null is absent, a list of texts one text.
     pub(super) fn text(&self, pointer: &str) -> Option<Zeroizing<String>> {
-        let text = match self.0.pointer(pointer)? {
-            Value::Null | Value::Object(_) => return None,
-            Value::Bool(value) => value.to_string(),
-            Value::Number(number) => number.to_string(),
-            Value::String(text) => text.clone(),
-            Value::Array(items) => {
-                let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-                items?.join(" ")
-            }
-        };
-        Some(Zeroizing::new(text))
+        text(&self.0, pointer)
+    }
+
+    /// What stands at `pointer` in the only entry of the list at `list` that `is_it`, which gets each entry's texts.
+    pub(super) fn text_of_entry(
+        &self,
+        list: &str,
+        pointer: &str,
+        is_it: impl Fn(&dyn Fn(&str) -> Option<Zeroizing<String>>) -> bool,
+    ) -> Option<Zeroizing<String>> {
+        let entries = self.0.pointer(list)?.as_array()?.iter();
+        let mut found = entries.filter(|entry| is_it(&|pointer| text(entry, pointer)));
+        match (found.next(), found.next()) {
+            (Some(only), None) => text(only, pointer),
+            _ => None,
+        }
     }
 
     fn wipe(&mut self) {
@@ -190,6 +195,20 @@ impl Parsed {
         }
         wipe(&mut self.0);
     }
+}
+
+fn text(value: &Value, pointer: &str) -> Option<Zeroizing<String>> {
+    let text = match value.pointer(pointer)? {
+        Value::Null | Value::Object(_) => return None,
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            items?.join(" ")
+        }
+    };
+    Some(Zeroizing::new(text))
 }
 
 impl Drop for Parsed {

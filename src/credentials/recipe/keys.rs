@@ -1,6 +1,6 @@
 //! The keys of `recipe:` as they stand in the file.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use http::{HeaderName, Method, StatusCode};
 
@@ -70,6 +70,8 @@ config_struct! {
         optional after: OneOrList<String>,
         /// The statuses that are no failure: 2xx where nothing is said, `302` for a redirect (none is followed).
         optional status: OneOrList<StatusCode>,
+        /// What its redirect must be. None is followed.
+        optional redirect: RedirectKeys,
         /// What the answer must hold besides.
         optional success: OneOrList<ConditionKeys>,
         /// What is taken out of the answer, by name: one place, or a list of which the first that is there counts.
@@ -104,6 +106,18 @@ config_struct! {
 }
 
 config_struct! {
+    /// The redirect that a call is answered with. One with `error` in its query is a refusal, whatever it says besides.
+    pub struct RedirectKeys = "a redirect" {
+        /// Where it must lead: scheme, host, port and path count. A relative `Location` is taken from the call's URL.
+        required to: MaskedText,
+        /// What its `state` must be, or that of an answer in JSON which is no redirect.
+        optional state: MaskedText,
+        /// For vendors whose server calls `to` itself: a loopback address that listens while the step waits for it. Needs `state`.
+        optional listen: SocketAddr,
+    }
+}
+
+config_struct! {
     /// A JWT to sign.
     pub struct JwtKeys = "a JWT" {
         /// How it is signed.
@@ -122,13 +136,17 @@ config_struct! {
     pub struct ExtractKeys = "a place in an answer" {
         /// A JSON pointer (RFC 6901): `/data/token`.
         optional json: String,
+        /// `json` points into the only entry of a list that has these texts, by pointer into it: `{ /email: "{{ subject }}" }`.
+        optional r#where as "where": Named<MaskedText>,
+        /// Where that list stands, as a JSON pointer; the answer itself where left out.
+        optional list: String,
         /// A header.
         optional header: HeaderName,
         /// A cookie that the answer sets.
         optional cookie: String,
         /// A parameter of the query of `Location`.
         optional location_query: String,
-        /// What `Location` must be without its query, else `location_query` is absent.
+        /// Where `Location` must lead, without its query, else `location_query` is absent.
         optional location: MaskedText,
         /// The first group of this expression over the body.
         optional regex: String,
@@ -152,6 +170,8 @@ config_struct! {
     pub struct ConditionKeys = "a condition", flatten = [extract: ExtractKeys] {
         /// What it must be; without it, it must be there and neither empty nor `false`.
         optional equals: MaskedText,
+        /// Whether it may be absent.
+        default("false") optional: bool,
     }
 }
 

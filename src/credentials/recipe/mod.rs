@@ -14,11 +14,14 @@ use crate::{
 };
 
 mod build;
+mod call;
+mod callback;
 mod cookies;
 mod expiry;
 mod extract;
 mod json;
 pub mod keys;
+mod redirect;
 mod run;
 mod step;
 mod template;

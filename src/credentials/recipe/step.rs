@@ -1,26 +1,18 @@
 //! One step: what it sends, what it signs, and what it makes of an answer.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
-};
-use zeroize::Zeroizing;
-
 use super::{
-    cookies::Cookies,
     extract::{Capture, Condition, Read},
     json::Shape,
+    redirect::Redirect,
     template::{Template, Values},
 };
 use crate::{
     credentials::{
-        Endpoint, FailureKind, FetchError, Linked, SigningKey,
-        endpoint::{Answer, Call},
-        form::Form,
-        token_response,
+        Endpoint, FailureKind, FetchError, Linked, SigningKey, endpoint::Answer, token_response,
     },
     secret::Secret,
 };
+use http::{HeaderName, Method, StatusCode};
 
 /// A link, a signature or a call, with what it waits for.
 #[derive(Debug)]
@@ -61,6 +53,7 @@ pub(super) struct Request {
     pub(super) bearer: Option<Template>,
     pub(super) body: Body,
     pub(super) statuses: Vec<StatusCode>,
+    pub(super) redirect: Option<Redirect>,
     pub(super) success: Vec<Condition>,
     pub(super) captures: Vec<Capture>,
     pub(super) again: Vec<Again>,
@@ -81,14 +74,6 @@ pub(super) enum Body {
 pub(super) struct Again {
     pub(super) statuses: Vec<StatusCode>,
     pub(super) contains: Option<String>,
-}
-
-/// A call, ready to be made.
-pub(super) struct Ready {
-    path: Zeroizing<String>,
-    query: Option<Form>,
-    headers: HeaderMap,
-    body: Option<Zeroizing<String>>,
 }
 
 /// Why an answer is no success.
@@ -117,6 +102,10 @@ impl Step {
             }
             Work::Call(request) => {
                 request.sent(&mut all);
+                request
+                    .redirect
+                    .iter()
+                    .for_each(|it| it.templates(&mut all));
                 for condition in &request.success {
                     condition.from.templates(&mut all);
                     all.extend(&condition.equals);
@@ -161,85 +150,11 @@ impl Request {
         }
     }
 
-    pub(super) fn prepare(&self, values: &Values, cookies: &Cookies) -> Result<Ready, FetchError> {
-        let path = self.path.render(values);
-        let path = path
-            .filter(|path| is_plain(path))
-            .ok_or_else(|| unfilled("url"))?;
-        let mut query = None;
-        if let Some(template) = &self.url_query {
-            let text = template.render(values).ok_or_else(|| unfilled("url"))?;
-            query = Some(Form::after(&text));
+    pub(super) fn expects(&self, status: StatusCode) -> bool {
+        match self.statuses.is_empty() {
+            true => status.is_success(),
+            false => self.statuses.contains(&status),
         }
-        if !self.query.is_empty() {
-            let mut form = query.unwrap_or_default();
-            fill(&self.query, values, &mut form, "query")?;
-            query = Some(form);
-        }
-        let mut headers = HeaderMap::new();
-        for (name, template) in &self.headers {
-            let value = template.render(values).as_deref().and_then(|it| field(it));
-            let value = value.ok_or_else(|| unfilled(&format!("headers.{name}")))?;
-            headers.append(name, value);
-        }
-        if let Some(bearer) = &self.bearer {
-            let value = bearer.render(values).and_then(|token| {
-                let text = Zeroizing::new(format!("Bearer {}", *token));
-                field(&text).filter(|_| !token.is_empty())
-            });
-            headers.insert(AUTHORIZATION, value.ok_or_else(|| unfilled("bearer"))?);
-        }
-        cookies.add(&self.origin, &mut headers);
-        let (kind, body) = match &self.body {
-            Body::None => (None, None),
-            Body::Json(shape) => {
-                let mut text = Zeroizing::new(String::with_capacity(4096));
-                shape
-                    .write(values, &mut text)
-                    .ok_or_else(|| unfilled("json"))?;
-                (Some("application/json"), Some(text))
-            }
-            Body::Form(pairs) => {
-                let mut form = Form::default();
-                fill(pairs, values, &mut form, "form")?;
-                let text = Zeroizing::new(form.as_str().to_owned());
-                (Some("application/x-www-form-urlencoded"), Some(text))
-            }
-            Body::Text(template) => {
-                let text = template.render(values).ok_or_else(|| unfilled("text"))?;
-                (None, Some(text))
-            }
-        };
-        if let Some(kind) = kind {
-            let kind = HeaderValue::from_static(kind);
-            headers.entry(CONTENT_TYPE).or_insert(kind);
-        }
-        let accept = HeaderValue::from_static("application/json");
-        headers.entry(ACCEPT).or_insert(accept);
-        if body.is_none() && self.method != Method::GET && self.method != Method::HEAD {
-            // Said, since servers and gateways refuse a POST without it (411).
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        Ok(Ready {
-            path,
-            query,
-            headers,
-            body,
-        })
-    }
-
-    pub(super) async fn send(&self, ready: Ready) -> Result<Answer, FetchError> {
-        let call = Call {
-            method: self.method.clone(),
-            path: &ready.path,
-            query: ready.query.as_ref().map(Form::as_str),
-            headers: ready.headers,
-            body: ready.body.as_ref().map(|body| body.as_str()),
-        };
-        self.endpoint
-            .send(call)
-            .await
-            .map_err(|error| self.at(error))
     }
 
     /// Puts what is captured into `values`, below `name`.
@@ -249,15 +164,14 @@ impl Request {
         answer: &Answer,
         values: &mut Values,
     ) -> Result<(), Refused> {
-        let status = answer.status;
-        let expected = match self.statuses.is_empty() {
-            true => status.is_success(),
-            false => self.statuses.contains(&status),
-        };
-        if !expected {
+        if !self.expects(answer.status) {
             return Err(self.unexpected(answer));
         }
         let read = Read::new(answer);
+        if let Some(redirect) = &self.redirect {
+            let checked = redirect.check(&read, values);
+            checked.map_err(|error| self.retried(answer, self.at(error)))?;
+        }
         for condition in &self.success {
             if !condition.holds(&read, values) {
                 let why = condition.from.describe();
@@ -334,47 +248,15 @@ impl Request {
         }
     }
 
-    fn at(&self, mut error: FetchError) -> FetchError {
+    pub(super) fn at(&self, mut error: FetchError) -> FetchError {
         error.detail = format!("{}: {}", self.shown, error.detail).into();
         error
     }
 }
 
 /// Names the field, never what was to stand there.
-fn unfilled(field: &str) -> FetchError {
+pub(super) fn unfilled(field: &str) -> FetchError {
     FetchError::malformed(format!(
         "`{field}` can't be filled in: a value is absent, or can't stand there"
     ))
-}
-
-fn fill(
-    pairs: &[(String, Template)],
-    values: &Values,
-    form: &mut Form,
-    place: &str,
-) -> Result<(), FetchError> {
-    for (name, template) in pairs {
-        let value = template.render(values);
-        let value = value.ok_or_else(|| unfilled(&format!("{place}.{name}")))?;
-        form.add(name, &value);
-    }
-    Ok(())
-}
-
-/// Visible ASCII with spaces inside, marked as a secret.
-fn field(text: &str) -> Option<HeaderValue> {
-    let visible = text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
-    let mut value = HeaderValue::from_str(text).ok().filter(|_| visible)?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// Whether a path stays below its first slash, however it is read.
-fn is_plain(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.contains('\\')
-        && path.split('/').all(|segment| {
-            let segment = segment.to_ascii_lowercase().replace("%2e", ".");
-            segment != "." && segment != ".."
-        })
 }

@@ -1,5 +1,9 @@
 //! `aicrisk`: a code out of a redirect, then a token; the generic one first, then a user's with it.
 
+mod callback;
+mod redirect;
+mod users;
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
@@ -267,17 +271,6 @@ fn a_generic_token_that_has_ended_is_renewed_once_for_a_user_s() {
 }
 
 #[test]
-fn a_redirect_to_elsewhere_brings_no_code() {
-    let vendor = Upstream::start(|exchange| {
-        let at = format!("Location: https://localhost/other?code={}\r\n", token(1));
-        exchange.answer(302, &at, "");
-    });
-    let proxy = proxy("aicrisk", &client(", userid: jo"), &vendor);
-    assert_eq!(proxy.get("/api/Users/ListUsers").code(), "token_malformed");
-    assert_eq!(vendor.count(), 1);
-}
-
-#[test]
 fn a_refused_client_is_final() {
     let vendor = Upstream::start(refuse);
     let proxy = proxy("aicrisk", &client(", userid: jo"), &vendor);
@@ -315,4 +308,38 @@ fn each_user_of_the_route_has_a_token_of_their_own() {
         .collect();
     assert_eq!(sent[0], sent[2]);
     assert_ne!(sent[0], sent[1]);
+}
+
+#[test]
+fn a_client_that_logs_in_gets_a_placeholder_with_its_end_as_a_date() {
+    let (_, vendor) = Installation::default().start();
+    let file = yaml("aicrisk", &client(", userid: jo"), &vendor).replace(
+        ", credential: main }",
+        ", credential: main, emulate: true }",
+    );
+    let proxy = TestProxy::start(&file);
+    let answer = proxy.post(TOKEN, b"client_id=x&client_secret=y&code=z");
+    assert_eq!(answer.status(), 200);
+    let login: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+    assert!(login["access_token"].as_str().unwrap().starts_with("eyJ"));
+    let ends = login["expiration"].as_str().unwrap();
+    assert!(
+        ends.starts_with("20") && ends.len() == 20 && ends.ends_with('Z'),
+        "{ends}"
+    );
+    assert_eq!(
+        proxy.get("/api/oauth2?client_id=x").code(),
+        "token_endpoint_denied"
+    );
+    assert_eq!(vendor.count(), 0);
+    let placeholder = login["access_token"].as_str().unwrap();
+    let head = format!(
+        "GET /api/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {placeholder}\r\n\r\n"
+    );
+    assert_eq!(proxy.send(head).status(), 200);
+    let carried = &to(&vendor, "/api/x")[0];
+    assert_eq!(
+        carried.headers("authorization"),
+        [format!("Bearer {}", token(4))]
+    );
 }

@@ -2,27 +2,24 @@
 
 use std::time::Duration;
 
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
-use regex::RegexBuilder;
-
 use super::{
     super::{
-        extract::{Capture, Condition, Extract},
-        keys::{ExtractKeys, RequestKeys, StepKeys},
+        keys::{RequestKeys, StepKeys},
         step::{Again, Body, Request},
-        template::{Holds, Place, Template},
+        template::{Place, Template},
     },
     Builder,
 };
 use crate::{
     config::{
-        HttpUrl, Sp, Span,
+        HttpUrl, Sp,
         scalars::{MaskedText, Named},
     },
     credentials::{Endpoint, EndpointError, EndpointSettings, grants::oauth::Tls},
+};
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 impl Builder<'_> {
@@ -74,6 +71,10 @@ impl Builder<'_> {
         };
         let headers = self.headers(keys, name)?;
         let query = self.pairs(keys.query.as_ref(), name, "query")?;
+        let redirect = match &step.redirect {
+            Some(redirect) => Some(self.redirect(redirect, name, self.patience(keys))?),
+            None => None,
+        };
         let (success, captures) = (self.conditions(step), self.captures(step));
         let again = self
             .config
@@ -108,6 +109,7 @@ impl Builder<'_> {
                 .flat_map(|all| all.iter())
                 .map(|it| it.value)
                 .collect(),
+            redirect,
             success: success?,
             captures: captures?,
             again: again.collect(),
@@ -123,10 +125,9 @@ impl Builder<'_> {
         }
         let config = self.config;
         let tls: Option<&Sp<Tls>> = keys.tls.as_ref().or(config.tls.as_ref());
-        let timeout = keys.timeout.as_ref().unwrap_or(&config.timeout);
         let mut settings = EndpointSettings {
             connect_timeout: config.connect_timeout.value,
-            timeout: timeout.value.min(LONGEST_CALL),
+            timeout: self.patience(keys),
             danger_plaintext: config.danger_plaintext.value,
             ..EndpointSettings::new(origin)
         };
@@ -158,6 +159,12 @@ impl Builder<'_> {
                 None
             }
         }
+    }
+
+    /// How long a call, and whatever it waits for, may take.
+    fn patience(&self, keys: &RequestKeys) -> Duration {
+        let timeout = keys.timeout.as_ref().unwrap_or(&self.config.timeout);
+        timeout.value.min(LONGEST_CALL)
     }
 
     pub(super) fn headers(
@@ -192,101 +199,6 @@ impl Builder<'_> {
             ));
         }
         Some(pairs)
-    }
-
-    pub(super) fn captures(&mut self, step: &StepKeys) -> Option<Vec<Capture>> {
-        let mut captures = Vec::new();
-        let outer = self.scope.clone();
-        for (name, places) in step.capture.iter().flat_map(|all| all.iter()) {
-            let mut from = Vec::new();
-            let (mut default, mut optional) = (None, false);
-            for place in places.iter() {
-                from.push(self.extract(&place.extract, place.span, &step.name)?);
-                optional |= place.optional.value;
-                if let Some(text) = &place.default {
-                    default = Some(self.template(text, Place::Text, &step.name, "default")?);
-                }
-            }
-            captures.push(Capture {
-                name: name.value.clone(),
-                from,
-                default,
-                optional,
-            });
-            // What was captured goes by its bare name in the captures below it.
-            self.scope.0.insert(name.value.clone(), Holds::Text);
-        }
-        self.scope = outer;
-        Some(captures)
-    }
-
-    pub(super) fn conditions(&mut self, step: &StepKeys) -> Option<Vec<Condition>> {
-        let mut conditions = Vec::new();
-        for condition in step.success.iter().flat_map(|all| all.iter()) {
-            let from = self.extract(&condition.extract, condition.span, &step.name)?;
-            let equals = match &condition.equals {
-                Some(text) => Some(self.template(text, Place::Text, &step.name, "equals")?),
-                None => None,
-            };
-            conditions.push(Condition { from, equals });
-        }
-        Some(conditions)
-    }
-
-    pub(super) fn extract(
-        &mut self,
-        keys: &ExtractKeys,
-        span: Span,
-        step: &str,
-    ) -> Option<Extract> {
-        if let Some(pointer) = &keys.json
-            && !pointer.is_empty()
-            && !pointer.starts_with('/')
-        {
-            let error = self.fault(pointer.span, "this is no JSON pointer");
-            self.cx
-                .report(error.hint("write where the value stands, as in `/data/token`"));
-            return None;
-        }
-        let found = match (
-            &keys.json,
-            &keys.header,
-            &keys.cookie,
-            &keys.location_query,
-            &keys.regex,
-            &keys.jwt,
-        ) {
-            (Some(json), None, None, None, None, None) => Extract::Json(json.value.clone()),
-            (Some(json), None, None, None, None, Some(jwt)) => Extract::Jwt {
-                token: self.template(jwt, Place::Text, step, "jwt")?,
-                pointer: json.value.clone(),
-            },
-            (None, Some(name), None, None, None, None) => Extract::Header(name.value.clone()),
-            (None, None, Some(name), None, None, None) => Extract::Cookie(name.value.clone()),
-            (None, None, None, Some(name), None, None) => Extract::Location {
-                parameter: name.value.clone(),
-                to: match &keys.location {
-                    Some(to) => Some(self.template(to, Place::Text, step, "location")?),
-                    None => None,
-                },
-            },
-            (None, None, None, None, Some(regex), None) => {
-                let built = RegexBuilder::new(regex).size_limit(1 << 20).build();
-                match built {
-                    Ok(built) if built.captures_len() > 1 => Extract::Regex(Box::new(built)),
-                    _ => {
-                        let message = "this regular expression can't be used, or has no group";
-                        return self.fail(regex.span, message);
-                    }
-                }
-            }
-            _ => {
-                let message = "a place in an answer is exactly one of `json`, `header`, `cookie`, \
-                               `location_query` and `regex`, or `jwt` with `json`";
-                return self.fail(span, message);
-            }
-        };
-        Some(found)
     }
 }
 

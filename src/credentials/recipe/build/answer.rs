@@ -1,0 +1,167 @@
+//! What a step makes of an answer: its redirect, the conditions on it, and the values taken out of it.
+
+use std::time::Duration;
+
+use regex::RegexBuilder;
+
+use super::{
+    super::{
+        extract::{Capture, Condition, Extract},
+        keys::{ExtractKeys, RedirectKeys, StepKeys},
+        redirect::Redirect,
+        template::{Holds, Place},
+    },
+    Builder,
+};
+use crate::config::{Sp, Span};
+
+impl Builder<'_> {
+    pub(super) fn redirect(
+        &mut self,
+        keys: &Sp<RedirectKeys>,
+        step: &str,
+        wait: Duration,
+    ) -> Option<Redirect> {
+        if let Some(listen) = &keys.listen {
+            if !listen.ip().is_loopback() || listen.port() == 0 {
+                let error = self.fault(listen.span, "this is no address of this machine alone");
+                let hint = "write one as `127.0.0.1:8400`; what stands before it can forward to it";
+                self.cx.report(error.hint(hint));
+                return None;
+            }
+            if keys.state.is_none() {
+                let error = self.fault(listen.span, "`listen` needs `state`");
+                let hint = "a call is handed to the run whose `state` it brings: `{{ random }}`";
+                self.cx.report(error.hint(hint));
+                return None;
+            }
+        }
+        let state = match &keys.state {
+            Some(state) => Some(self.template(state, Place::Text, step, "redirect.state")?),
+            None => None,
+        };
+        Some(Redirect {
+            to: self.template(&keys.to, Place::Text, step, "redirect.to")?,
+            state,
+            listen: keys.listen.as_ref().map(|listen| listen.value),
+            wait,
+        })
+    }
+
+    pub(super) fn captures(&mut self, step: &StepKeys) -> Option<Vec<Capture>> {
+        let mut captures = Vec::new();
+        let outer = self.scope.clone();
+        for (name, places) in step.capture.iter().flat_map(|all| all.iter()) {
+            let mut from = Vec::new();
+            let (mut default, mut optional) = (None, false);
+            for place in places.iter() {
+                from.push(self.extract(&place.extract, place.span, &step.name)?);
+                optional |= place.optional.value;
+                if let Some(text) = &place.default {
+                    default = Some(self.template(text, Place::Text, &step.name, "default")?);
+                }
+            }
+            captures.push(Capture {
+                name: name.value.clone(),
+                from,
+                default,
+                optional,
+            });
+            // What was captured goes by its bare name in the captures below it.
+            self.scope.0.insert(name.value.clone(), Holds::Text);
+        }
+        self.scope = outer;
+        Some(captures)
+    }
+
+    pub(super) fn conditions(&mut self, step: &StepKeys) -> Option<Vec<Condition>> {
+        let mut conditions = Vec::new();
+        for condition in step.success.iter().flat_map(|all| all.iter()) {
+            let from = self.extract(&condition.extract, condition.span, &step.name)?;
+            let equals = match &condition.equals {
+                Some(text) => Some(self.template(text, Place::Text, &step.name, "equals")?),
+                None => None,
+            };
+            conditions.push(Condition {
+                from,
+                equals,
+                optional: condition.optional.value,
+            });
+        }
+        Some(conditions)
+    }
+
+    pub(super) fn extract(
+        &mut self,
+        keys: &ExtractKeys,
+        span: Span,
+        step: &str,
+    ) -> Option<Extract> {
+        if let Some(pointer) = &keys.json
+            && !pointer.is_empty()
+            && !pointer.starts_with('/')
+        {
+            let error = self.fault(pointer.span, "this is no JSON pointer");
+            self.cx
+                .report(error.hint("write where the value stands, as in `/data/token`"));
+            return None;
+        }
+        if keys.json.is_none() && (keys.r#where.is_some() || keys.list.is_some())
+            || keys.list.is_some() && keys.r#where.is_none()
+        {
+            let message =
+                "`list` says where the entries of `where` stand, and `where` needs `json`";
+            return self.fail(span, message);
+        }
+        let found = match (
+            &keys.json,
+            &keys.header,
+            &keys.cookie,
+            &keys.location_query,
+            &keys.regex,
+            &keys.jwt,
+        ) {
+            (Some(json), None, None, None, None, None) => match &keys.r#where {
+                None => Extract::Json(json.value.clone()),
+                Some(with) => Extract::Entry {
+                    list: keys
+                        .list
+                        .as_ref()
+                        .map(|list| list.value.clone())
+                        .unwrap_or_default(),
+                    with: self.pairs(Some(with), step, "where")?,
+                    pointer: json.value.clone(),
+                },
+            },
+            (Some(json), None, None, None, None, Some(jwt)) => Extract::Jwt {
+                token: self.template(jwt, Place::Text, step, "jwt")?,
+                pointer: json.value.clone(),
+            },
+            (None, Some(name), None, None, None, None) => Extract::Header(name.value.clone()),
+            (None, None, Some(name), None, None, None) => Extract::Cookie(name.value.clone()),
+            (None, None, None, Some(name), None, None) => Extract::Location {
+                parameter: name.value.clone(),
+                to: match &keys.location {
+                    Some(to) => Some(self.template(to, Place::Text, step, "location")?),
+                    None => None,
+                },
+            },
+            (None, None, None, None, Some(regex), None) => {
+                let built = RegexBuilder::new(regex).size_limit(1 << 20).build();
+                match built {
+                    Ok(built) if built.captures_len() > 1 => Extract::Regex(Box::new(built)),
+                    _ => {
+                        let message = "this regular expression can't be used, or has no group";
+                        return self.fail(regex.span, message);
+                    }
+                }
+            }
+            _ => {
+                let message = "a place in an answer is exactly one of `json`, `header`, `cookie`, \
+                               `location_query` and `regex`, or `jwt` with `json`";
+                return self.fail(span, message);
+            }
+        };
+        Some(found)
+    }
+}
