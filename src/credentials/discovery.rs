@@ -130,6 +130,7 @@ impl Discovery {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
             let call = Call {
+                shown: None,
                 method: Method::GET,
                 path: place,
                 query: None,

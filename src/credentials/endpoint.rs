@@ -92,6 +92,8 @@ impl EndpointSettings {
 
 /// One call to an endpoint's origin.
 pub(super) struct Call<'a> {
+    /// Scheme, authority and path as they may be shown, where the endpoint's own are others.
+    pub(super) shown: Option<&'a Arc<str>>,
     pub(super) method: Method,
     /// Percent-encoded where it has to be, without dot segments.
     pub(super) path: &'a str,
@@ -204,6 +206,7 @@ impl Endpoint {
         }
         let given = self.url.query().is_some() || !query.is_empty();
         self.send(Call {
+            shown: None,
             method: Method::POST,
             path: self.url.path(),
             query: given.then(|| all.as_str()),
@@ -221,6 +224,7 @@ impl Endpoint {
         let accept = (ACCEPT, HeaderValue::from_static("application/json"));
         let answer = self
             .send(Call {
+                shown: None,
                 method: Method::GET,
                 path: self.url.path(),
                 query: self.url.query(),
@@ -241,6 +245,7 @@ impl Endpoint {
     /// Makes any call to this endpoint's origin: scheme and authority are the file's.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, FetchError> {
         let method = call.method.clone();
+        let endpoint = Arc::clone(call.shown.unwrap_or(&self.shown));
         let (sent, wall) = (clock::now(), clock::unix_time());
         self.version.forget();
         let result = tokio::time::timeout(self.timeout, self.call(call))
@@ -253,7 +258,7 @@ impl Endpoint {
             });
         let (took, answer) = (clock::now() - sent, result.as_ref().ok());
         calls::note(calls::Call {
-            endpoint: Arc::clone(&self.shown),
+            endpoint,
             method,
             status: answer.map(|answer| answer.status),
             took,

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{SECRET, TokenAnswer, TokenEndpoint, Upstream, closed_port};
+use crate::{
+    presets::Key,
+    support::{SECRET, TokenAnswer, TokenEndpoint, Upstream, closed_port},
+};
 
 #[test]
 fn a_good_credential_is_told_with_its_facts_and_without_the_token() {
@@ -110,6 +113,37 @@ fn an_error_in_a_redirect_is_told_in_the_vendor_s_words() {
     let failure = report["credentials"][0]["failure"].to_string();
     let said = "the redirect says error access_denied; it says: access_denied: No such client";
     assert!(failure.contains(said), "{failure}");
+    assert_keeps_secrets(&output);
+}
+
+#[test]
+fn a_pod_without_scoped_tokens_is_explained() {
+    let key = Key::new();
+    let vendor = Upstream::start(|exchange| match exchange.request.second() {
+        "/login/pubkey/authenticate" => {
+            let body = format!(
+                r#"{{"name":"sessionToken","token":"{}"}}"#,
+                crate::support::token(1)
+            );
+            exchange.answer(200, "", &body);
+        }
+        _ => exchange.answer(404, "", r#"{"code":404,"message":"Not found"}"#),
+    });
+    let credential = format!(
+        "  files:\n    preset: symphony_oauth\n    with: {{ pod_url: 'http://{}', username: robot, key: {{ file: {} }}, scope: sym-files }}\n",
+        vendor.address(),
+        key.file.path()
+    );
+    let output = File::new("old-pod", &credential).doctor(&["files", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all = report["credentials"].as_array().unwrap();
+    let found = all.iter().find(|it| it["name"] == "files").unwrap();
+    assert_eq!(found["failure"]["status"], 404, "{found}");
+    let called = found["calls"][0]["endpoint"].as_str().unwrap();
+    assert!(called.ends_with("/login/idm/tokens"), "{found}");
+    let hints = found["hints"].to_string();
+    assert!(hints.contains("older than 20.13"), "{found}");
     assert_keeps_secrets(&output);
 }
 

@@ -101,6 +101,7 @@ impl Request {
 
     pub(super) async fn send(&self, ready: Ready) -> Result<Answer, FetchError> {
         let call = Call {
+            shown: Some(&self.shown),
             method: self.method.clone(),
             path: &ready.path,
             query: ready.query.as_ref().map(Form::as_str),

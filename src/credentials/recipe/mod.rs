@@ -103,7 +103,7 @@ impl Source for Recipe {
 
     fn endpoints(&self) -> Vec<&str> {
         let calls = self.steps.iter().filter_map(|step| match &step.work {
-            Work::Call(request) => Some(request.shown.as_str()),
+            Work::Call(request) => Some(&*request.shown),
             Work::Link(_) | Work::Sign(_) => None,
         });
         calls.collect()

@@ -12,6 +12,8 @@ use crate::{
     },
     secret::Secret,
 };
+use std::sync::Arc;
+
 use http::{HeaderName, Method, StatusCode};
 
 /// A link, a signature or a call, with what it waits for.
@@ -44,7 +46,7 @@ pub(super) struct Request {
     /// Scheme and authority.
     pub(super) origin: String,
     /// Scheme, authority and path, with `{name}` for what is filled in.
-    pub(super) shown: String,
+    pub(super) shown: Arc<str>,
     pub(super) method: Method,
     pub(super) path: Template,
     pub(super) url_query: Option<Template>,

@@ -72,6 +72,7 @@ impl Authorize {
     ) -> Result<Secret, FetchError> {
         let query = self.query(authorization);
         let call = Call {
+            shown: None,
             method: Method::GET,
             path: &self.url.path,
             query: Some(query.as_str()),

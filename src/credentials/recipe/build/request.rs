@@ -95,7 +95,7 @@ impl Builder<'_> {
         Some(Request {
             endpoint,
             origin: origin.to_owned(),
-            shown: format!("{origin}{}", shown(path)),
+            shown: format!("{origin}{}", shown(path)).into(),
             method: keys.method.value.clone(),
             path: path_template,
             url_query,
