@@ -28,6 +28,10 @@ pub static PRESETS: &[Preset] = &[
     preset("symbl", include_str!("presets/symbl.yaml")),
     preset("symphony", include_str!("presets/symphony.yaml")),
     preset(
+        "symphony_extension_app",
+        include_str!("presets/symphony_extension_app.yaml"),
+    ),
+    preset(
         "symphony_oauth",
         include_str!("presets/symphony_oauth.yaml"),
     ),
