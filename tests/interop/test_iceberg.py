@@ -170,9 +170,17 @@ def test_a_users_token_is_exchanged_and_what_comes_of_it_renewed_by_itself(start
 class TestTheTokenOfATable:
     """A catalog hands it to the client with the table, for requests about that table."""
 
+    @pytest.fixture(params=[None, "acme"], ids=["", "of a realm"])
+    def realm(self, request):
+        return request.param
+
     @pytest.fixture
-    def proxy(self, start, catalog):
-        return start(catalog, route=", overwrite: false")
+    def catalog(self, start_catalog, realm):
+        return start_catalog(realm=realm)
+
+    @pytest.fixture
+    def proxy(self, start, catalog, realm):
+        return start(catalog, route=", overwrite: false", realm=realm)
 
     def test_is_kept_where_the_route_says_so(self, proxy, catalog, canaries):
         client = pyiceberg(proxy, legacy)
@@ -199,8 +207,8 @@ class TestTheTokenOfATable:
         assert proxy.get("/v1/namespaces").status_code == 200
         assert len(catalog.got(TOKENS)) == 1
 
-    def test_goes_nowhere_without_that(self, start, catalog):
-        proxy = start(catalog)
+    def test_goes_nowhere_without_that(self, start, catalog, realm):
+        proxy = start(catalog, realm=realm)
         own = {"Authorization": f"Bearer {proxy.get(TABLE).json()['config']['token']}"}
         assert proxy.send("POST", TABLE, json={}, headers=own).status_code == 200
         assert catalog.requests[-1].bearer() in catalog.tokens

@@ -18,7 +18,7 @@ class Catalog(Vendor):
     """Takes the tokens that it gave out, until `expire`; `life` is in seconds.
 
     With a `realm` it is a Polaris, which wants that named in each request. With an `issuer` it takes the tokens of that
-    one, and has none to give. It exchanges the tokens of `users`, which they have from elsewhere, for some of `users_life`.
+    one, and has none to give. It exchanges the tokens of `users`, which are of somewhere else, for some of `users_life`.
     """
 
     def __init__(
