@@ -9,12 +9,12 @@ from support.canaries import assert_hidden
 from support.partners import Certificate
 from support.proxy import preset
 from support.vendors.symphony import (
-    APP_LOGIN,
+    APPS,
+    CERTIFICATE_APPS,
     CERTIFICATE_LOGIN,
     CERTIFICATE_RELAY,
     IDM,
     LOGIN,
-    ON_BEHALF,
     RELAY,
     Key,
     Pod,
@@ -177,30 +177,64 @@ def test_a_pod_that_quotes_what_it_refuses_gives_nothing_away(start_watched, pod
     assert [why.rpartition(": ")[0] for why in pod.refusals] == [f"POST {LOGIN}: 401: signature"]
 
 
-class TestWithCertificates:
-    @pytest.fixture
-    def authority(self, tmp_path):
-        return Certificate(tmp_path)
+class TestTheAgent:
+    """It takes a session with the key manager's token beside it."""
 
+    @pytest.fixture
+    def simplified_keys(self):
+        return False
+
+    def test_gets_a_new_token_of_the_key_manager_where_that_has_ended(self, proxy, pod, as_made_up):
+        async def work(sdk):
+            await read_and_send(sdk)
+            pod.key_managers.clear()
+            return await read_and_send(sdk)
+
+        assert with_sdk(settings(proxy, **as_made_up), work)[0] == BOT
+        assert pod.refusals == ["POST /agent/v4/stream/stream1/message/create: 401: key manager token"]
+        # It can't be told which of the two was refused.
+        assert (len(pod.got(LOGIN)), len(pod.got(RELAY))) == (2, 2)
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Certificate(tmp_path)
+
+
+@pytest.fixture
+def by_certificate(authority, canaries):
+    """The parameters of one who logs in with a certificate of this name."""
+
+    def by_certificate(pod, name):
+        cert, key = authority.issue(name)
+        canaries.add(key.read_text())
+        doors = f"https://localhost:{pod.certificate_port}"
+        return {"session_auth_url": doors, "cert": cert, "key": f"{{ file: {key} }}", "ca": authority.ca}
+
+    return by_certificate
+
+
+@pytest.fixture
+def made_up_certificate(authority, tmp_path, canaries):
+    cert, key = authority.issue("made-up")
+    canaries.add(key.read_text())
+    both = tmp_path / "made-up-both.pem"
+    both.write_text(cert.read_text() + key.read_text())
+    return {"certificate": {"path": str(both)}}
+
+
+class TestWithCertificates:
     @pytest.fixture
     def pod(self, ending, canaries, keys, authority, simplified_keys):
         return ending(canaries.watch(Pod(BOT, keys[0], certificate=authority, simplified_keys=simplified_keys)))
 
     @pytest.fixture
-    def proxy(self, start_watched, pod, authority, canaries):
-        cert, key = authority.issue(BOT)
-        canaries.add(key.read_text())
-        doors = f"https://localhost:{pod.certificate_port}"
-        login = {"session_auth_url": doors, "cert": cert, "key": f"{{ file: {key} }}", "ca": authority.ca}
-        return start_watched(preset("symphony", pod_url=pod.url, **login), to(pod))
+    def proxy(self, start_watched, pod, by_certificate):
+        return start_watched(preset("symphony", pod_url=pod.url, **by_certificate(pod, BOT)), to(pod))
 
     @pytest.fixture
-    def as_made_up(self, authority, tmp_path, canaries):
-        cert, key = authority.issue("made-up-bot")
-        canaries.add(key.read_text())
-        both = tmp_path / "made-up-both.pem"
-        both.write_text(cert.read_text() + key.read_text())
-        return {"bot": {"username": "made-up-bot", "certificate": {"path": str(both)}}}
+    def as_made_up(self, made_up_certificate):
+        return {"bot": {"username": "made-up-bot", **made_up_certificate}}
 
     def test_a_session_is_read_and_a_message_sent(self, proxy, pod, as_made_up, canaries):
         async def work(sdk):
@@ -210,7 +244,7 @@ class TestWithCertificates:
         canaries.add(*placeholders)
         assert username == BOT
         assert message_id.startswith("message-")
-        assert_only_ours(pod, "made-up-bot", *placeholders)
+        assert_only_ours(pod, "made-up", *placeholders)
         logins = pod.got(CERTIFICATE_LOGIN) + pod.got(CERTIFICATE_RELAY)
         assert len(logins) == (1 if pod.simplified_keys else 2)
         assert {(login.common_name, login.body) for login in logins} == {(BOT, b"")}
@@ -231,26 +265,34 @@ class TestOnBehalfOfAUser:
         return False
 
     @pytest.fixture
-    def pod(self, ending, canaries, keys, simplified_keys):
-        return ending(canaries.watch(Pod(BOT, Key(), simplified_keys=simplified_keys, apps={APP: keys[0]})))
+    def pod(self, ending, canaries, keys, authority, simplified_keys):
+        how = {"certificate": authority, "simplified_keys": simplified_keys, "apps": {APP: keys[0]}}
+        return ending(canaries.watch(Pod(BOT, Key(), **how)))
 
-    @pytest.fixture
-    def as_made_up(self, made_up_key):
-        return {"app": {"appId": "made-up-app", "privateKey": {"path": str(made_up_key)}}}
-
-    @pytest.fixture(params=[{"username": "alice"}, {"user_id": 77}], ids=lambda who: next(iter(who)))
+    @pytest.fixture(params=[("username", "alice"), ("user_id", 77)], ids=["username", "user_id"])
     def who(self, request):
         return request.param
 
-    @pytest.fixture
-    def proxy(self, start_watched, pod, real_key, who):
-        user = {f"obo_{'user' if name == 'username' else name}": value for name, value in who.items()}
-        key = f"{{ file: {real_key} }}"
-        return start_watched(preset("symphony", pod_url=pod.url, username=APP, key=key, **user), to(pod))
+    @pytest.fixture(params=["key", "certificate"])
+    def login(self, request, pod, real_key, by_certificate):
+        """Where an app logs in, and with what."""
+        if request.param == "key":
+            return APPS, {"username": APP, "key": f"{{ file: {real_key} }}"}
+        return CERTIFICATE_APPS, by_certificate(pod, APP)
 
-    def test_an_app_sends_a_message(self, proxy, pod, as_made_up, who, canaries):
+    @pytest.fixture
+    def as_made_up(self, login, made_up_key, made_up_certificate):
+        by_key = {"privateKey": {"path": str(made_up_key)}}
+        return {"app": {"appId": "made-up-app", **(by_key if login[0] == APPS else made_up_certificate)}}
+
+    @pytest.fixture
+    def proxy(self, start_watched, pod, login, who):
+        user = {"username": "obo_user", "user_id": "obo_user_id"}[who[0]]
+        return start_watched(preset("symphony", pod_url=pod.url, **login[1], **{user: who[1]}), to(pod))
+
+    def test_an_app_sends_a_message(self, proxy, pod, login, as_made_up, who, canaries):
         async def work(sdk):
-            session = sdk.obo(**who)
+            session = sdk.obo(**dict([who]))
             async with sdk.obo_services(session) as services:
                 first = await services.messages().send_message("stream1", HELLO)
                 pod.revoke_sessions()
@@ -262,12 +304,12 @@ class TestOnBehalfOfAUser:
         assert first != second
         assert placeholder not in pod.secrets
         assert pod.refusals == ["POST /agent/v4/stream/stream1/message/create: 401: session token"]
-        (name, user), *_ = who.items()
-        login = f"{ON_BEHALF}{'username' if name == 'username' else 'user'}/{user}/authenticate"
-        assert (len(pod.got(APP_LOGIN)), len(pod.got(login)), len(pod.got(RELAY))) == (2, 2, 0)
-        assert proxy.get("/pod/v2/sessioninfo").json()["username"] == str(user)
+        user = f"{login[0]}{who[0].removesuffix('_id')}/{who[1]}/authenticate"
+        logins = pod.got(f"{login[0]}authenticate"), pod.got(user), pod.got(RELAY) + pod.got(CERTIFICATE_RELAY)
+        assert [len(requests) for requests in logins] == [2, 2, 0]
+        assert proxy.get("/pod/v2/sessioninfo").json()["username"] == str(who[1])
         for request in pod.requests:
-            assert "made-up-app" not in request.text() and placeholder not in request.text(), request.path
+            assert "made-up" not in request.text() and placeholder not in request.text(), request.path
 
 
 class TestFiles:

@@ -8,7 +8,7 @@ import requests
 from support.partners import Certificate
 from support.vendors.iceberg import ACCESS_TOKEN, EXCHANGE, JWT, TOKENS, Catalog
 from support.vendors.symbl import GENERATE, Symbl
-from support.vendors.symphony import APP_LOGIN, CERTIFICATE_LOGIN, IDM, LOGIN, ON_BEHALF, Key, Pod
+from support.vendors.symphony import APPS, CERTIFICATE_LOGIN, IDM, LOGIN, Key, Pod
 
 KEY, OTHER_KEY = Key(), Key()
 
@@ -67,14 +67,14 @@ class TestPod:
         pod = ending(Pod("bot", KEY, apps={"app": OTHER_KEY}))
         login = {"token": assertion(key=OTHER_KEY, sub="app")}
         assert log_in(pod, login["token"]).status_code == 401, "an app is no bot"
-        session = requests.post(pod.url + APP_LOGIN, json=login, timeout=5).json()["token"]
+        session = requests.post(f"{pod.url}{APPS}authenticate", json=login, timeout=5).json()["token"]
 
         def status(session, path="/pod/v2/sessioninfo", method="GET"):
             headers = {"sessionToken": session}
             return requests.request(method, pod.url + path, headers=headers, timeout=5).status_code
 
         assert status(session) == 401
-        path = f"{ON_BEHALF}username/alice/authenticate"
+        path = f"{APPS}username/alice/authenticate"
         user = requests.post(pod.url + path, headers={"sessionToken": session}, timeout=5).json()["token"]
         assert (status(user), status(user, path, "POST"), status(user, IDM, "POST")) == (200, 401, 401)
 

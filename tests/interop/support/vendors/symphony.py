@@ -1,8 +1,8 @@
 """A Symphony pod with key manager, agent and Files API on one host, and certificate login on a port of its own.
 
 It takes a login only as the real one is: a JWT of RS512 with `sub` and `exp` alone, at most 300 s ahead, by a key that
-it knows; or a certificate of a service account with an empty body. An app's session buys users' sessions and nothing else.
-Everything else is refused in the vendor's own words.
+it knows; or a certificate of a service account with an empty body. An app's session buys users' sessions and nothing
+else. Everything else is refused in the vendor's own words.
 """
 
 import json
@@ -17,10 +17,9 @@ from .base import Refusal, Vendor
 
 FURTHEST = 300
 LOGIN, RELAY = "/login/pubkey/authenticate", "/relay/pubkey/authenticate"
-APP_LOGIN = "/login/pubkey/app/authenticate"
-# What comes after is `username/NAME/authenticate` or `user/ID/authenticate`.
-ON_BEHALF = "/login/pubkey/app/"
 CERTIFICATE_LOGIN, CERTIFICATE_RELAY = "/sessionauth/v1/authenticate", "/keyauth/v1/authenticate"
+# An app logs in at `authenticate`, and then a user by it at `username/NAME/authenticate` or `user/ID/authenticate`.
+APPS, CERTIFICATE_APPS = "/login/pubkey/app/", "/sessionauth/v1/app/"
 IDM = "/login/idm/tokens"
 
 
@@ -68,13 +67,16 @@ class Pod(Vendor):
             username = self.check_assertion(request, self.keys)
             return self.session(username) if request.path == LOGIN else self.key_manager()
         if request.path in (CERTIFICATE_LOGIN, CERTIFICATE_RELAY):
-            username = self.check_certificate(request)
+            username = self.check_certificate(request, self.keys)
             return self.session(username) if request.path == CERTIFICATE_LOGIN else self.key_manager()
-        if request.path == APP_LOGIN:
-            self.check_assertion(request, self.apps)
+        if request.path in (APPS + "authenticate", CERTIFICATE_APPS + "authenticate"):
+            check = self.check_assertion if request.path.startswith(APPS) else self.check_certificate
+            check(request, self.apps)
             return self.app_session()
-        if request.path.startswith(ON_BEHALF):
-            return self.user_session(request)
+        if request.path.startswith(APPS):
+            return {"name": "sessionToken", "token": self.user_session(request, APPS)}
+        if request.path.startswith(CERTIFICATE_APPS):
+            return {"sessionToken": self.user_session(request, CERTIFICATE_APPS)}
         if request.path == IDM:
             return self.scoped_token(request)
         if request.path.startswith("/pod/"):
@@ -109,8 +111,9 @@ class Pod(Vendor):
             raise refusal(401, f"signature: {error}") from error
         return claims["sub"]
 
-    def check_certificate(self, request):
-        if request.common_name not in self.keys:
+    def check_certificate(self, request, keys):
+        """Whose certificate it is."""
+        if request.common_name not in keys:
             raise refusal(401, f"certificate of {request.common_name}")
         # A body answers 401 where a type was given and 500 where none was; the real one does so since 2024.
         if request.body:
@@ -135,15 +138,15 @@ class Pod(Vendor):
         self.app_sessions.add(token)
         return {"name": "sessionToken", "token": token}
 
-    def user_session(self, request):
-        by, user, last = (request.path.removeprefix(ON_BEHALF).split("/") + [""] * 3)[:3]
+    def user_session(self, request, base):
+        by, user, last = (request.path.removeprefix(base).split("/") + [""] * 3)[:3]
         if request.method != "POST" or request.body or by not in ("username", "user") or last != "authenticate":
             raise refusal(400, "not an empty POST for a user")
         if request.header("sessiontoken") not in self.app_sessions:
             raise refusal(401, "no session of an app")
         token = self.give(f"user-opaque-{next(self.numbers):020}")
         self.on_behalf[token] = user
-        return {"name": "sessionToken", "token": token}
+        return token
 
     def key_manager(self):
         token = self.give(f"km-opaque-{next(self.numbers):020}")
