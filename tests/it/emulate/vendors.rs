@@ -55,7 +55,8 @@ fn start(vendor: &Vendor, at: &Upstream, emulate: bool) -> TestProxy {
          credentials:\n  main: {{ {credential} }}\n  other: {{ {credential} }}\n\
          routes:\n  - {{ match: /, upstream: '{url}/', credential: main, emulate: {emulate} }}\n  \
          - {{ match: /other/, upstream: '{url}/x/', credential: other, emulate: {emulate} }}\n  \
-         - {{ match: /open/, upstream: '{url}/open/' }}\n"
+         - {{ match: /open/, upstream: '{url}/open/' }}\n  \
+         - {{ match: {{ host: api.example.com, path: / }}, upstream: '{url}/', credential: main, emulate: {emulate} }}\n"
     ))
 }
 
@@ -177,7 +178,17 @@ fn spellings(path: &str) -> Vec<String> {
         ]
         .map(|before| format!("{before}{path}")),
     );
-    all.extend(["http://localhost", "HTTP://LOCALHOST"].map(|server| format!("{server}{path}")));
+    // What a client sends that takes us for its proxy.
+    let servers = [
+        "http://localhost",
+        "HTTP://LOCALHOST",
+        "http://API.example.com:80",
+    ];
+    all.extend(servers.map(|server| format!("{server}{path}")));
+    all.push(format!(
+        "http://api.example.com/{}",
+        path.replace('/', "%2f")
+    ));
     all
 }
 
