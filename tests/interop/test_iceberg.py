@@ -148,6 +148,18 @@ def test_tokens_come_from_an_authorization_server_and_the_client_asks_the_catalo
     assert_only_ours(catalog)
 
 
+def test_a_client_that_its_catalog_would_send_elsewhere_to_log_in_needs_no_login(start, start_catalog):
+    server = start_catalog()
+    catalog = start_catalog(issuer=server)
+    catalog.overrides = {"oauth2-server-uri": server.url + TOKENS}
+    proxy = start(catalog, token_url=server.url + TOKENS)
+    with pytest.raises(Exception, match="invalid_client"):
+        pyiceberg(proxy, legacy)
+    assert_reads(pyiceberg(proxy, lambda _: {"token": MADE_UP}))
+    assert catalog.refusals == []
+    assert_only_ours(catalog)
+
+
 def test_a_users_token_is_exchanged_and_what_comes_of_it_renewed_by_itself(start, start_catalog, tmp_path, canaries):
     alice = "canary-the-token-of-alice"
     canaries.add(alice)

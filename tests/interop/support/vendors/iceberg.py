@@ -43,6 +43,8 @@ class Catalog(Vendor):
         # Good for the table of orders alone; a client gets one with the table.
         self.table_tokens = {}
         self.expired_status = 401
+        # Settings that it forces on clients.
+        self.overrides = {}
         # Everything that it ever gave out, to look for where it must not be.
         self.secrets = []
         super().__init__()
@@ -61,7 +63,7 @@ class Catalog(Vendor):
             return self.token(request)
         self.check(request)
         if request.method == "GET" and request.path == "/v1/config":
-            return {"defaults": {}, "overrides": {}}
+            return {"defaults": {}, "overrides": self.overrides}
         if request.method == "GET" and request.path == "/v1/namespaces":
             return {"namespaces": [["sales"], ["stock"]]}
         if request.method == "GET" and request.path == TABLE:
