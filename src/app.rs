@@ -214,6 +214,7 @@ fn differing(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("workers", old.workers != new.workers),
         ("limits", old.limits != new.limits),
         ("log", old.log != new.log),
+        ("store", old.store != new.store),
     ]
     .into_iter()
     .filter_map(|(name, differs)| differs.then_some(name))

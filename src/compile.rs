@@ -27,6 +27,7 @@ mod logins;
 mod matcher;
 mod routes;
 mod settings;
+mod store;
 mod upstreams;
 
 pub use self::settings::{Limits, LogSettings, Settings};
@@ -146,7 +147,9 @@ fn compile_with(
     };
     let decoder = &mut loaded.decoder;
 
-    let settings = settings::compile(&file, decoder);
+    let mut settings = settings::compile(&file, decoder);
+    let store = store::compile(&file, decoder, &mut resolver);
+    settings.store = store.as_ref().map(|store| store.identity);
     let callers = callers::compile(&file, decoder, &mut resolver, cx);
     let sources = credentials::compile(&file, decoder, &mut resolver);
     let targets = upstreams::compile(&file, decoder, &mut resolver, cx.upstreams);
@@ -163,6 +166,9 @@ fn compile_with(
 
     if loaded.decoder.diagnostics.has_errors() {
         return Err(Box::new(loaded.into_report()));
+    }
+    if let Some(store) = store {
+        cx.credentials.keep_in(store.files);
     }
     if cx.prewarm {
         callers.jwts().prewarm();

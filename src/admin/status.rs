@@ -115,6 +115,12 @@ fn collect(credentials: &Credentials, samples: &mut Samples) {
         );
         samples.histogram(&table::CREDENTIAL_WAIT_SECONDS, &[name], counters.waited);
         samples.counter(&table::CREDENTIAL_REJECTED, &[name], counters.rejections);
+        samples.counter(&table::CREDENTIAL_ADOPTED, &[name], counters.adopted);
+        samples.counter(
+            &table::CREDENTIAL_STORE_ERRORS,
+            &[name],
+            counters.store_failures,
+        );
         if let Some(subjects) = view.subjects {
             samples.gauge(&table::CREDENTIAL_SUBJECTS, &[name], subjects.kept as f64);
             samples.counter(&table::CREDENTIAL_EVICTED, &[name], subjects.evicted);

@@ -61,6 +61,8 @@ pub struct CredentialJson {
     rejections: u64,
     fetches: u64,
     failures: u64,
+    adopted: u64,
+    store_errors: u64,
     /// How many users' tokens are kept; null where all share one.
     subjects: Option<usize>,
     subjects_evicted: Option<u64>,
@@ -95,6 +97,8 @@ impl From<CredentialView> for CredentialJson {
             rejections: view.counters.rejections,
             fetches: view.counters.fetches,
             failures: view.counters.failures,
+            adopted: view.counters.adopted,
+            store_errors: view.counters.store_failures,
             subjects: view.subjects.map(|it| it.kept),
             subjects_evicted: view.subjects.map(|it| it.evicted),
         }

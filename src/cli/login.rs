@@ -44,13 +44,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 .hint(format!("`bearerd token {name}` obtains it at once")),
         );
     };
-    runtime
-        .block_on(login.login(&mut Terminal))
-        .map_err(|error| not_logged_in(&error))?;
+    let brought = runtime.block_on(async {
+        let credential = login.login(&mut Terminal).await?;
+        handle.keep(&credential).await
+    });
+    brought.map_err(|error| not_logged_in(&error))?;
+    let place = match login.file() {
+        Some(file) if compiled.settings.store.is_none() => format!(
+            "{}, readable by you alone and not encrypted: give the file a `store` to have it encrypted",
+            file.path().display()
+        ),
+        _ => "the store".to_owned(),
+    };
     output::say(format_args!(
-        "Logged in. The refresh token is kept in {}, readable by you alone and not encrypted: this version has no store. \
-         A proxy that runs takes it up at once.",
-        login.file().display()
+        "Logged in. The refresh token is kept in {place}. A proxy that runs takes it up at once."
     ));
     Ok(())
 }

@@ -63,6 +63,7 @@ pub(super) fn compile(
         resolver,
         max_waiters: usize::try_from(limits.credential_waiters.value).unwrap_or(usize::MAX),
         max_subjects: usize::try_from(limits.subjects.value).unwrap_or(usize::MAX),
+        has_store: file.store.is_some(),
         sources: Sources::default(),
         done: HashSet::new(),
         path: Vec::new(),
@@ -108,6 +109,7 @@ struct Compiler<'a, 'r, 'e> {
     resolver: &'r mut Resolver<'e>,
     max_waiters: usize,
     max_subjects: usize,
+    has_store: bool,
     sources: Sources,
     /// Built or found wrong.
     done: HashSet<String>,
@@ -282,6 +284,10 @@ impl BuildContext for Builder<'_, '_, '_, '_> {
 
     fn name(&self) -> &str {
         self.compiler.path.last().map_or("", String::as_str)
+    }
+
+    fn has_store(&self) -> bool {
+        self.compiler.has_store
     }
 
     fn reads_secrets(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::{
         Decode, Decoder, Diagnostic, Node, Sp, Span,
         raw::{LogFormat, RawFile, RawLimits, Workers},
     },
+    credentials::Fingerprint,
     routes::is_loopback,
 };
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged.
     pub log: LogSettings,
+    /// Which store credentials are kept in.
+    pub store: Option<Fingerprint>,
 }
 
 /// Bounds on what clients and upstreams can make the proxy hold.
@@ -101,6 +104,7 @@ pub(super) fn compile(file: &Sp<RawFile>, decoder: &mut Decoder) -> Settings {
                 .map(|format| format.value),
             access: file.log.as_ref().is_none_or(|log| log.access.value),
         },
+        store: None,
     }
 }
 

@@ -16,6 +16,7 @@ mod caller;
 mod credential;
 mod emulate;
 mod route;
+mod store;
 mod subject;
 mod upstream;
 
@@ -27,13 +28,14 @@ pub use self::{
         Cookies, Forwarded, Match, OnFailure, RawRefused, RawRoute, RawTimeouts, RefusedSetting,
         RefusedThen, StripList, TextMatch, Upgrade,
     },
+    store::{RawFileStore, RawStore},
     subject::SubjectSetting,
     upstream::{HostHeaderSetting, RawUpstream, UpstreamRef, UpstreamTls},
 };
 
 config_struct! {
     /// The whole file.
-    pub struct RawFile = "the file", unavailable = ["store", "telemetry"], extensions = "x-" {
+    pub struct RawFile = "the file", unavailable = ["telemetry"], extensions = "x-" {
         /// Where clients connect, in clear (HTTP/1.1): an address or a list of them. Anything but loopback needs `callers`
         /// or `danger_allow_anyone`.
         required listen: OneOrList<ListenAddr>,
@@ -56,6 +58,8 @@ config_struct! {
         optional upstreams: Named<RawUpstream>,
         /// Which requests go where, with what credential. The order does not matter, save among `path_regex` routes.
         required routes: Vec<Sp<RawRoute>>,
+        /// Where credentials outlive the process.
+        optional store: RawStore,
         /// Bounds on what clients and upstreams can make the proxy hold.
         optional limits: RawLimits,
         /// What is logged, and how.

@@ -13,15 +13,19 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
 use super::{
-    Account, CacheSettings, Call, Counters, Credential, CredentialError, CredentialErrorKind,
-    CredentialView, FetchError, FetchView, Lease, Rejection, Source, Subject,
+    CacheSettings, Call, Counters, CredentialError, CredentialErrorKind, FailureKind, FetchError,
+    FetchView, Lease, Rejection, Source, Subject,
     flight::{Landing, Landings},
     lease::Generation,
     life::{Life, Refusal, Want},
+    renewal::Kept,
+    store::{SlotId, Store, StoreError},
     subjects::Subjects,
     watched::Stamp,
 };
 use crate::clock::{self, Instant};
+
+mod look;
 
 /// One credential of one subject.
 pub(super) struct Slot {
@@ -29,6 +33,9 @@ pub(super) struct Slot {
     current: ArcSwapOption<Generation>,
     pub(super) name: Arc<str>,
     pub(super) source: Arc<dyn Source>,
+    /// Where its credential outlives the process, or is shared.
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) id: SlotId,
     pub(super) subject: Subject,
     pub(super) kin: Kin,
     state: Mutex<State>,
@@ -55,10 +62,11 @@ pub(super) struct State {
     pub(super) settings: CacheSettings,
     /// The newest issue, also while it is withheld.
     pub(super) held: Option<Arc<Generation>>,
-    /// The newest credential that can be refreshed: what it refreshes with outlives it.
-    pub(super) refreshable: Option<Credential>,
     /// How the files of the source looked when the newest fetch began; empty before the first one.
     pub(super) files: Vec<Stamp>,
+    /// What outlives it: its number, and what it is renewed by.
+    pub(super) kept: Kept,
+    store_error: Option<StoreError>,
     pub(super) last_error: Option<FetchError>,
     pub(super) last_fetch: Option<(Instant, FetchView)>,
     pub(super) last_calls: Vec<Call>,
@@ -78,11 +86,12 @@ impl Slot {
     pub(super) fn new(
         name: Arc<str>,
         source: Arc<dyn Source>,
+        store: Option<Arc<dyn Store>>,
         settings: CacheSettings,
         subjects: Option<Subjects>,
     ) -> Self {
         let kin = subjects.map_or(Kin::Alone, |subjects| Kin::Root(Arc::new(subjects)));
-        Self::with(name, source, settings, Subject::Own, kin)
+        Self::with(name, source, store, settings, Subject::Own, kin)
     }
 
     /// One of the same credential, for a subject.
@@ -92,12 +101,14 @@ impl Slot {
             ..self.state().settings
         };
         let (name, source) = (Arc::clone(&self.name), Arc::clone(&self.source));
-        Self::with(name, source, settings, subject, Kin::Of(home))
+        let (store, kin) = (self.store.clone(), Kin::Of(home));
+        Self::with(name, source, store, settings, subject, kin)
     }
 
     fn with(
         name: Arc<str>,
         source: Arc<dyn Source>,
+        store: Option<Arc<dyn Store>>,
         settings: CacheSettings,
         subject: Subject,
         kin: Kin,
@@ -106,16 +117,19 @@ impl Slot {
         life.probe_after(settings.probe_after);
         Self {
             current: ArcSwapOption::empty(),
+            id: SlotId::new(&name, source.fingerprint(), subject.key()),
             name,
             source,
+            store,
             subject,
             kin,
             state: Mutex::new(State {
                 life,
                 settings,
                 held: None,
-                refreshable: None,
                 files: Vec::new(),
+                kept: Kept::default(),
+                store_error: None,
                 last_error: None,
                 last_fetch: None,
                 last_calls: Vec::new(),
@@ -184,7 +198,7 @@ impl Slot {
             }
             Want::Failed { .. } => {
                 let error = state.last_error.clone().unwrap_or_else(|| {
-                    FetchError::transient(super::FailureKind::Internal, "no attempt was made")
+                    FetchError::transient(FailureKind::Internal, "no attempt was made")
                 });
                 drop(state);
                 self.bell.notify_one();
@@ -239,10 +253,8 @@ impl Slot {
     ///
     /// What has lapsed is left alone: it is read anew when somebody asks.
     pub(super) fn catch_up(&self, now: &[Stamp]) {
-        let files = self.source.watched();
         let state = self.state();
-        let mut looks = files.iter().zip(&state.files).zip(now);
-        let news = looks.any(|((file, seen), now)| file.is_news(*seen, *now));
+        let news = state.files.iter().zip(now).any(|(seen, now)| seen != now);
         let in_use = state.held.is_some() || state.last_error.is_some();
         drop(state);
         if news && in_use {
@@ -269,11 +281,26 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells of a store that fails, once, and once when it is back.
+    pub(super) fn store_answered(&self, error: Option<&StoreError>) {
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.store_error, error.cloned());
+        state.counters.store_failures += u64::from(error.is_some());
+        drop(state);
+        match (before, error) {
+            (None, Some(error)) => tracing::warn!(credential = %self.name, "{error}"),
+            (Some(_), None) => tracing::info!(credential = %self.name, "the store is back"),
+            _ => {}
+        }
+    }
+
     pub(super) fn error(&self, error: &FetchError) -> CredentialError {
+        let retry_in = self.state().life.retry_in(clock::now());
         CredentialError {
             credential: Arc::clone(&self.name),
             kind: error.kind.into(),
-            retry_after: self.state().life.retry_in(clock::now()),
+            // In doubt, no time helps: only a person.
+            retry_after: retry_in.filter(|_| error.kind != FailureKind::InDoubt),
             detail: error.own_words().into(),
         }
     }
@@ -287,49 +314,6 @@ impl Slot {
         }
     }
 
-    pub(super) fn view(&self) -> CredentialView {
-        let now = clock::now();
-        let state = self.state();
-        let until = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now));
-        let mut counters = state.counters;
-        counters.uses += state.held.as_ref().map_or(0, |held| held.uses());
-        let mut view = CredentialView {
-            name: Arc::clone(&self.name),
-            grant: self.source.grant(),
-            endpoint: self.source.endpoints().first().map(|&url| url.into()),
-            state: state.life.state(now),
-            generation: state.life.generation(),
-            expires_in: until(state.life.expires()),
-            next_refresh_in: until(state.life.next_refresh()),
-            last_fetch: state.last_fetch.map(|(ended, view)| FetchView {
-                ago: now - ended,
-                ..view
-            }),
-            scope: state
-                .held
-                .as_ref()
-                .and_then(|held| held.issue.credential.scope.as_deref().map(Into::into)),
-            prewarm: state.settings.prewarm,
-            counters,
-            subjects: None,
-        };
-        drop(state);
-        if let Kin::Root(subjects) = &self.kin {
-            subjects.add_to(&mut view);
-        }
-        view
-    }
-
-    pub(super) fn account(&self) -> Account {
-        let links = self.source.links();
-        let state = self.state();
-        Account {
-            links: links.iter().map(|link| Arc::clone(link.name())).collect(),
-            calls: state.last_calls.clone(),
-            failure: state.last_error.clone(),
-        }
-    }
-
     /// Whether there is nothing left in it that would be missed.
     pub(super) fn is_spent(&self, now: Instant) -> bool {
         let state = self.state();
@@ -337,7 +321,7 @@ impl Slot {
             .last_fetch
             .is_none_or(|(ended, _)| ended + REMEMBERED < now);
         state.held.is_none()
-            && state.refreshable.is_none()
+            && !state.kept.is_only_copy()
             // A failure is remembered for longer than its longest pause: the next one waits longer still.
             && (state.last_error.is_none() || at_rest)
     }

@@ -341,7 +341,8 @@ fn builder(
 /// What kept an answer away; reqwest's own text is not used, since it may quote what was sent.
 fn unreachable(error: &reqwest::Error) -> FetchError {
     if error.is_timeout() {
-        return FetchError::transient(FailureKind::Timeout, "no connection in time");
+        return FetchError::transient(FailureKind::Timeout, "no connection in time")
+            .before_sending();
     }
     let detail = match root(error) {
         Root::Tls => "its certificate is not trusted, or TLS is refused",
@@ -349,7 +350,11 @@ fn unreachable(error: &reqwest::Error) -> FetchError {
         Root::Other if error.is_connect() => "no connection to it",
         Root::Other => "it closed the connection before its answer was complete",
     };
-    FetchError::transient(FailureKind::Unreachable, detail)
+    let failed = FetchError::transient(FailureKind::Unreachable, detail);
+    match error.is_connect() {
+        true => failed.before_sending(),
+        false => failed,
+    }
 }
 
 enum Root {

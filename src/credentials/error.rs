@@ -14,6 +14,8 @@ pub struct FetchError {
     pub detail: Cow<'static, str>,
     /// What the endpoint itself said, where it answered with a refusal.
     pub refusal: Option<Refused>,
+    /// Nothing had been sent yet: the endpoint can't have acted on it.
+    pub unsent: bool,
 }
 
 /// How an endpoint refused a call.
@@ -42,6 +44,8 @@ pub enum FailureKind {
     Malformed,
     /// A redirect: never followed, since it would carry the secret elsewhere.
     Redirect,
+    /// A refresh token was sent and no answer came: whether it is spent is not known.
+    InDoubt,
     /// Our own fault: a source that panicked or overran every deadline.
     Internal,
 }
@@ -57,6 +61,7 @@ impl FailureKind {
             Self::Rejected => "rejected",
             Self::Malformed => "malformed",
             Self::Redirect => "redirect",
+            Self::InDoubt => "in_doubt",
             Self::Internal => "internal",
         }
     }
@@ -82,6 +87,7 @@ impl FetchError {
             retry: Retry::Transient { after: None },
             detail: detail.into(),
             refusal: None,
+            unsent: false,
         }
     }
 
@@ -92,7 +98,29 @@ impl FetchError {
             retry: Retry::Permanent,
             detail: detail.into(),
             refusal: None,
+            unsent: false,
         }
+    }
+
+    /// The same, of what failed before anything was sent.
+    pub(super) fn before_sending(self) -> Self {
+        Self {
+            unsent: true,
+            ..self
+        }
+    }
+
+    /// Whether the server says that what it was sent (a refresh token, a code) will never do again.
+    pub(super) fn ends_grant(&self) -> bool {
+        self.code() == Some("invalid_grant")
+    }
+
+    /// Whether a refresh token that was sent may have been spent by this call.
+    ///
+    /// A refusal leaves it good; of a server behind a gateway that gave up waiting nothing is known.
+    pub(super) fn leaves_in_doubt(&self) -> bool {
+        let answered = self.refusal.filter(|refused| refused.status != 504);
+        !self.unsent && answered.is_none()
     }
 
     /// The well-known error code that the endpoint answered with.
@@ -161,6 +189,8 @@ pub enum CredentialErrorKind {
     Malformed,
     /// It answered with a redirect, which is never followed (502).
     Redirect,
+    /// Its refresh token may be spent, and its successor is lost: only a person can mend that (503).
+    InDoubt,
     /// Too many requests wait for this credential (503).
     Overloaded,
 }
@@ -176,6 +206,7 @@ impl From<FailureKind> for CredentialErrorKind {
             FailureKind::Rejected => Self::Rejected,
             FailureKind::Malformed => Self::Malformed,
             FailureKind::Redirect => Self::Redirect,
+            FailureKind::InDoubt => Self::InDoubt,
         }
     }
 }

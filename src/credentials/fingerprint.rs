@@ -11,6 +11,10 @@ use crate::secret::Secret;
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    pub(super) fn into_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// Some of its bits, as a number.
     pub(super) fn spread(&self) -> usize {
         let [a, b, c, d, ..] = self.0;

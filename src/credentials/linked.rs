@@ -106,6 +106,7 @@ fn unavailable(error: &CredentialError) -> FetchError {
         CredentialErrorKind::Rejected => FailureKind::Rejected,
         CredentialErrorKind::Malformed => FailureKind::Malformed,
         CredentialErrorKind::Redirect => FailureKind::Redirect,
+        CredentialErrorKind::InDoubt => FailureKind::InDoubt,
     };
     FetchError {
         kind,
@@ -114,6 +115,7 @@ fn unavailable(error: &CredentialError) -> FetchError {
         },
         detail: error.to_string().into(),
         refusal: None,
+        unsent: true,
     }
 }
 

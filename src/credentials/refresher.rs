@@ -8,12 +8,13 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::{
-    Credential, FailureKind, Fetch, FetchError, FetchView,
+    FetchError, FetchView,
     cache::{Kin, Slot, State},
     calls::Calls,
     flight::Landing,
     lease::{Generation, Issue},
     life::{Answer, Next, Purpose, Settled},
+    renewal::{self, Obtained},
     watched,
 };
 use crate::clock::{self, Instant};
@@ -89,7 +90,7 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     let files = watched::stamps(&*slot.source);
     slot.state().files = files;
     let calls = Calls::default();
-    let result = call(slot, purpose, &calls).await;
+    let result = renewal::obtain(slot, purpose, &calls).await;
     let ended = clock::now();
     let view = FetchView {
         ago: Duration::ZERO,
@@ -98,8 +99,9 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     };
     let mut state = slot.state();
     state.last_calls = calls.take();
+    let adopted = result.as_ref().is_ok_and(|obtained| obtained.adopted);
     let landing = match result {
-        Ok(credential) => arrived(slot, &mut state, credential, ended),
+        Ok(obtained) => arrived(slot, &mut state, obtained, ended),
         Err(error) => {
             let settled = state
                 .life
@@ -107,8 +109,13 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
             Some(failed(slot, &mut state, error, settled))
         }
     };
-    record(&mut state, view, landing.as_ref(), ended);
-    tracing::debug!(credential = %slot.name, ?purpose, took = ?view.took, outcome = view.outcome(), "token call ended");
+    if adopted {
+        state.counters.adopted += 1;
+        tracing::debug!(credential = %slot.name, ?purpose, "taken from the store");
+    } else {
+        record(&mut state, view, landing.as_ref(), ended);
+        tracing::debug!(credential = %slot.name, ?purpose, took = ?view.took, outcome = view.outcome(), "token call ended");
+    }
     if let Some(landing) = landing {
         let flight = state.life.flight();
         if matches!(landing, Landing::Failed(_)) && state.settings.prewarm && state.held.is_none() {
@@ -120,64 +127,22 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     }
 }
 
-/// Calls the source in a task of its own: a panic there ends as an error, not as a flight that never lands.
-async fn call(slot: &Arc<Slot>, purpose: Purpose, calls: &Calls) -> Result<Credential, FetchError> {
-    let source = Arc::clone(&slot.source);
-    let previous = {
-        let state = slot.state();
-        let held = state.held.as_ref().map(|held| &held.issue.credential);
-        held.or(state.refreshable.as_ref()).cloned()
-    };
-    let subject = slot.subject.clone();
-    let ends = subject.expires();
-    if ends.is_some_and(|ends| ends <= clock::now()) {
-        return Err(FetchError::permanent(
-            FailureKind::Rejected,
-            "the subject token has expired",
-        ));
-    }
-    let task = tokio::spawn(calls.of(async move {
-        let ask = Fetch {
-            subject: &subject,
-            previous: previous.as_ref(),
-            refused: purpose == Purpose::Refused,
-        };
-        source.fetch(ask).await
-    }));
-    let abort = task.abort_handle();
-    match tokio::time::timeout(LONGEST_CALL, task).await {
-        Ok(Ok(result)) => result.map(|credential| within(ends, credential)),
-        Ok(Err(_)) => Err(FetchError::transient(
-            FailureKind::Internal,
-            "the source panicked",
-        )),
-        Err(_) => {
-            abort.abort();
-            Err(FetchError::transient(
-                FailureKind::Timeout,
-                "the source never ended",
-            ))
-        }
-    }
-}
-
-/// A credential that was made of a token does not outlive it.
-fn within(ends: Option<Instant>, credential: Credential) -> Credential {
-    let most = ends.map(|ends| ends.saturating_duration_since(credential.sent));
-    let life = match (credential.life, most) {
-        (Some(life), Some(most)) => Some(life.min(most)),
-        (life, most) => life.or(most),
-    };
-    Credential { life, ..credential }
-}
-
 /// Publishes what came; none while the waiters go on waiting.
 fn arrived(
     slot: &Arc<Slot>,
     state: &mut State,
-    credential: Credential,
+    obtained: Obtained,
     now: Instant,
 ) -> Option<Landing> {
+    let Obtained {
+        credential, kept, ..
+    } = obtained;
+    let was_saved = state.kept.is_saved || state.kept.record.is_none();
+    // Before anything can go wrong with the rest of it: a refresh token that came is the only one there is.
+    state.kept = kept;
+    if slot.store.is_some() && !state.kept.is_saved && was_saved {
+        tokio::spawn(renewal::save_later(Arc::downgrade(slot)));
+    }
     let held = state.held.clone();
     let same = held
         .as_ref()
@@ -187,7 +152,6 @@ fn arrived(
         life: credential.life,
         same,
     };
-    let refreshable = credential.refresh.is_some().then(|| credential.clone());
     // Built before the state machine hears of it: what can't stand in a header is a failure.
     let ends = credential.life.map(|life| credential.sent + life);
     let home = Arc::downgrade(slot);
@@ -220,7 +184,6 @@ fn arrived(
         }
     };
     slot.publish(state, Some(Arc::new(published)));
-    state.refreshable = refreshable;
     if let Some(error) = state.last_error.take() {
         tracing::info!(credential = %slot.name, after = error.kind.as_str(), "obtained again");
     }
@@ -259,6 +222,3 @@ fn record(state: &mut State, view: FetchView, landing: Option<&Landing>, ended: 
 
 /// How often the slot of a subject that nobody asks for is looked at.
 const LINGERS: Duration = Duration::from_secs(60);
-
-/// Beyond every deadline of a source: only a fault of ours gets here.
-const LONGEST_CALL: Duration = Duration::from_secs(120);

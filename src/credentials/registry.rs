@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -13,7 +13,8 @@ use super::{
     Login, Source, Subject, TokensFrom,
     cache::{Kin, Slot},
     flight::Landing,
-    refresher,
+    refresher, renewal,
+    store::{FileStore, Store},
     subjects::Subjects,
     watched,
 };
@@ -26,6 +27,7 @@ pub struct Credentials(Arc<Registry>);
 #[derive(Debug)]
 struct Registry {
     control: Handle,
+    store: OnceLock<Arc<dyn Store>>,
     slots: Mutex<Slots>,
 }
 
@@ -60,8 +62,14 @@ impl Credentials {
     pub fn new(control: Handle) -> Self {
         Self(Arc::new(Registry {
             control,
+            store: OnceLock::new(),
             slots: Mutex::default(),
         }))
+    }
+
+    /// Has the credentials of slots that are made from now on kept in `store`. The first one stays.
+    pub fn keep_in(&self, store: FileStore) {
+        let _ = self.0.store.set(Arc::new(store));
     }
 
     /// The slot of this name and configuration, with its token and its flight if it exists already.
@@ -91,7 +99,9 @@ impl Credentials {
         let subjects = source
             .per_subject()
             .then(|| Subjects::new(settings.max_subjects, self.0.control.clone()));
-        let slot = Arc::new(Slot::new(Arc::clone(&key.0), source, settings, subjects));
+        let store = self.store_of(&*source);
+        let slot = Slot::new(Arc::clone(&key.0), source, store, settings, subjects);
+        let slot = Arc::new(slot);
         slots.insert(key, Arc::downgrade(&slot));
         refresher::start(&slot, &self.0.control);
         watched::follow(&slot, &self.0.control);
@@ -114,6 +124,17 @@ impl Credentials {
         self.views()
             .iter()
             .all(|view| !view.prewarm || view.generation > 0)
+    }
+
+    fn store_of(&self, source: &dyn Source) -> Option<Arc<dyn Store>> {
+        if !source.keeps() {
+            return None;
+        }
+        let login_file = || source.login().and_then(Login::file);
+        match self.0.store.get() {
+            Some(store) => Some(Arc::clone(store)),
+            None => login_file().map(|file| Arc::new(file.0.clone()) as Arc<dyn Store>),
+        }
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -185,6 +206,14 @@ impl CredentialHandle {
     /// How a person logs in to it, where one has to.
     pub fn login(&self) -> Option<&dyn Login> {
         self.0.source.login()
+    }
+
+    /// Keeps what a login brought, for every process that shares the store.
+    ///
+    /// # Errors
+    /// [`FetchError`] where it can't be kept.
+    pub async fn keep(&self, credential: &Credential) -> Result<(), FetchError> {
+        renewal::replace(&self.0, credential).await
     }
 
     /// The headers of a request whose tokens are exchanged for it.

@@ -56,11 +56,41 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
+    /// How it renews by refresh tokens, if it does.
+    fn refreshing(&self) -> Option<Refreshing<'_>> {
+        None
+    }
+
+    /// Whether its credentials are worth keeping where they outlive the process.
+    fn keeps(&self) -> bool {
+        self.renewable()
+    }
+
     /// Obtains a credential, or the successor of one.
     ///
     /// # Errors
     /// [`FetchError`], typed by what a later try can bring.
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>>;
+}
+
+/// How a source renews by refresh tokens (RFC 6749 6): it sends the one of [`Fetch::previous`], where that has one.
+#[derive(Clone, Copy, Debug)]
+pub struct Refreshing<'a> {
+    /// The refresh token to begin with, where somebody else obtained it.
+    pub first: Option<&'a Secret>,
+    /// Whether it can begin anew without a refresh token, and without a person.
+    pub restarts: bool,
+    /// How long after it was spent the server takes a refresh token once more.
+    pub reuse_window: Duration,
+}
+
+impl Refreshing<'_> {
+    /// By the refresh token that came last, or anew.
+    pub const OR_ANEW: Refreshing<'static> = Refreshing {
+        first: None,
+        restarts: true,
+        reuse_window: Duration::ZERO,
+    };
 }
 
 /// What a source is asked for.
@@ -119,6 +149,14 @@ impl Credential {
             made_from: Vec::new(),
             until: None,
             issued_type: None,
+        }
+    }
+
+    /// One without any part: what a refresh token alone amounts to.
+    pub(super) fn nothing(sent: Instant) -> Self {
+        Self {
+            parts: Vec::new(),
+            ..Self::bearer(Secret::new(""), None, sent)
         }
     }
 

@@ -123,6 +123,11 @@ impl Subject {
 }
 
 impl SubjectKey {
+    /// Adds what tells the subject.
+    pub(super) fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
+        builder.fingerprint(self.0)
+    }
+
     /// As evenly spread as the hash is.
     pub(super) fn spread(&self) -> usize {
         self.0.spread()

@@ -144,7 +144,9 @@ impl Subjects {
     fn evict(&self, shard: &mut HashMap<SubjectKey, Entry>) -> bool {
         let idle = shard
             .iter()
-            .filter(|(_, entry)| Arc::strong_count(&entry.slot) == 1);
+            .filter(|(_, entry)| Arc::strong_count(&entry.slot) == 1)
+            // Nothing else could bring it back.
+            .filter(|(_, entry)| !entry.slot.state().kept.is_only_copy());
         let Some(key) = idle.min_by_key(|(_, it)| it.used).map(|(key, _)| *key) else {
             return false;
         };

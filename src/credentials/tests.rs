@@ -7,5 +7,6 @@ mod fake;
 mod http;
 mod linked;
 mod mtls;
+mod renewal;
 mod shell;
 mod subjects;

@@ -20,7 +20,11 @@ use super::{
     token_response,
     token_words::{self, Sent},
 };
-use crate::{clock::Instant, secret::Secret};
+use crate::secret::Secret;
+
+mod token;
+
+pub use token::Token;
 
 /// The settings that all OAuth grants share.
 #[derive(Clone, Debug)]
@@ -77,25 +81,6 @@ impl<'a> Ask<'a> {
 struct Exchange {
     answer: Answer,
     sent: Sent,
-}
-
-/// What a token call brought.
-#[derive(Debug)]
-pub struct Token {
-    /// The token.
-    pub access_token: Secret,
-    /// How long it lives, counted from `sent`; zero for one that is dead on arrival.
-    pub life: Duration,
-    /// What renews it.
-    pub refresh_token: Option<Secret>,
-    /// The scope that was granted, where the answer says so.
-    pub scope: Option<String>,
-    /// What kind of token was issued (RFC 8693).
-    pub issued_token_type: Option<String>,
-    /// When the request was sent.
-    pub sent: Instant,
-    /// The same moment on the wall clock, since 1970.
-    pub wall: Duration,
 }
 
 /// What a token call carries beside the grant's own parameters.
@@ -195,18 +180,13 @@ impl TokenCall {
         self.credential(token)
     }
 
-    /// The credential that a token is. Whoever is to keep the token's refresh token does so before.
+    /// The credential that a token is, where its refresh token is of no use.
     ///
     /// # Errors
     /// [`FetchError`] for one that is dead on arrival; its detail begins with the endpoint.
     pub fn credential(&self, token: Token) -> Result<Credential, FetchError> {
-        let life = token_response::alive(token.life).map_err(|error| error.at(self.shown()))?;
-        Ok(Credential {
-            refresh: token.refresh_token,
-            scope: token.scope,
-            issued_type: token.issued_token_type,
-            ..Credential::bearer(token.access_token, Some(life), token.sent)
-        })
+        token_response::alive(token.life).map_err(|error| error.at(self.shown()))?;
+        Ok(token.into())
     }
 
     /// Asks for a token, which may be dead on arrival.
@@ -250,7 +230,8 @@ impl TokenCall {
             Target::Endpoint(endpoint) => return self.send_to(endpoint, ask).await,
             Target::Issuer(discovery) => discovery,
         };
-        let found = discovery.find(false).await?;
+        let found = discovery.find(false).await;
+        let found = found.map_err(FetchError::before_sending)?;
         let first = self.send_to(&found.endpoint, ask).await?;
         let moved = found.cached && matches!(first.answer.status.as_u16(), 404 | 410);
         if moved
@@ -274,7 +255,10 @@ impl TokenCall {
         let authorization = match ask.bearer {
             // One mechanism in a request (RFC 6749 2.3): the token stands for the client.
             Some(token) => Some(bearer(token)?),
-            None => self.auth.apply(&mut form, endpoint.shown()).await?,
+            None => {
+                let applied = self.auth.apply(&mut form, endpoint.shown()).await;
+                applied.map_err(FetchError::before_sending)?
+            }
         };
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value);

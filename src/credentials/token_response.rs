@@ -289,6 +289,7 @@ fn failure(status: StatusCode, code: Option<&Code>, after: Option<Duration>) -> 
             status: status.as_u16(),
             code: name,
         }),
+        unsent: false,
     }
 }
 

@@ -130,6 +130,10 @@ pub struct Counters {
     pub rejections: u64,
     /// Token calls that brought a credential.
     pub fetches: u64,
+    /// Credentials that another process had fetched, taken from the store.
+    pub adopted: u64,
+    /// Times that the store could not be asked or written.
+    pub store_failures: u64,
     /// Token calls that did not.
     pub failures: u64,
     /// How long the calls that brought one took.
@@ -146,6 +150,8 @@ impl Counters {
         self.waited.add(&other.waited);
         self.rejections += other.rejections;
         self.fetches += other.fetches;
+        self.adopted += other.adopted;
+        self.store_failures += other.store_failures;
         self.failures += other.failures;
         self.fetching.add(&other.fetching);
         self.failing.add(&other.failing);

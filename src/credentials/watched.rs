@@ -4,7 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -17,11 +17,10 @@ use super::{
 };
 use crate::config::secret_source::read_file;
 
-/// A file, and what the source has put there itself.
+/// A file that a source reads.
 #[derive(Debug)]
 pub struct Watched {
     path: PathBuf,
-    written: Mutex<Option<Stamp>>,
 }
 
 /// What tells one content of a file from the next; none for a file that is not there.
@@ -30,10 +29,7 @@ pub(super) type Stamp = Option<(i64, i64, u64, u64)>;
 impl Watched {
     /// Nothing is read yet.
     pub fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            written: Mutex::default(),
-        }
+        Self { path }
     }
 
     /// Where it is.
@@ -49,22 +45,8 @@ impl Watched {
         read_file(&self.path, cap).map(Zeroizing::new)
     }
 
-    /// Takes what is there now as the source's own writing, which is no news.
-    pub fn remember(&self) {
-        *self.written() = Some(self.stamp());
-    }
-
     pub(super) fn stamp(&self) -> Stamp {
         stamp(&self.path)
-    }
-
-    /// Whether somebody else has changed it from `seen` to `now`.
-    pub(super) fn is_news(&self, seen: Stamp, now: Stamp) -> bool {
-        seen != now && *self.written() != Some(now)
-    }
-
-    fn written(&self) -> MutexGuard<'_, Option<Stamp>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,7 +63,9 @@ fn stamp(path: &Path) -> Stamp {
 
 /// Has `slot` and those of its subjects fetched anew whenever a file of their source changes, for as long as it is there.
 pub(super) fn follow(slot: &Arc<Slot>, control: &Handle) {
-    if !slot.source.watched().is_empty() {
+    let waits_for_a_person =
+        slot.store.is_some() && slot.source.refreshing().is_some_and(|how| !how.restarts);
+    if waits_for_a_person || !slot.source.watched().is_empty() {
         control.spawn(look(Arc::downgrade(slot)));
     }
 }
@@ -96,6 +80,15 @@ async fn look(slot: Weak<Slot>) {
         match &slot.kin {
             Kin::Root(subjects) => subjects.slots().for_each(|one| one.catch_up(&now)),
             Kin::Alone | Kin::Of(_) => slot.catch_up(&now),
+        }
+        if let Some(store) = &slot.store
+            && store
+                .newest(&slot.id)
+                .await
+                .is_ok_and(|newest| newest > slot.state().kept.number)
+        {
+            // A person has logged in, or another process has fetched.
+            slot.force();
         }
     }
 }
@@ -113,19 +106,15 @@ mod tests {
     }
 
     #[test]
-    fn another_content_is_news_and_its_own_writing_is_none() {
+    fn another_content_is_news() {
         let path = file("token");
         fs::write(&path, "one").unwrap();
         let watched = Watched::new(path.clone());
         let seen = watched.stamp();
         assert_eq!(watched.read(100).unwrap().as_slice(), b"one");
-        assert!(!watched.is_news(seen, watched.stamp()));
+        assert_eq!(watched.stamp(), seen);
         fs::write(&path, "two or more").unwrap();
-        assert!(watched.is_news(seen, watched.stamp()));
-        watched.remember();
-        assert!(!watched.is_news(seen, watched.stamp()));
-        fs::write(&path, "three").unwrap();
-        assert!(watched.is_news(seen, watched.stamp()));
+        assert_ne!(watched.stamp(), seen);
     }
 
     #[test]
@@ -137,9 +126,9 @@ mod tests {
         assert!(watched.read(100).is_err());
         fs::write(&path, "here").unwrap();
         let here = watched.stamp();
-        assert!(watched.is_news(missing, here));
+        assert_ne!(missing, here);
         fs::remove_file(&path).unwrap();
-        assert!(watched.is_news(here, watched.stamp()));
+        assert_ne!(here, watched.stamp());
     }
 
     #[test]
@@ -153,6 +142,6 @@ mod tests {
         let seen = watched.stamp();
         fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink(&two, &link).unwrap();
-        assert!(watched.is_news(seen, watched.stamp()));
+        assert_ne!(seen, watched.stamp());
     }
 }

@@ -18,5 +18,6 @@ mod grants;
 mod presets;
 mod reference;
 mod regression;
+mod store;
 mod subjects;
 mod support;

@@ -1,18 +1,18 @@
 //! `authorization_code`: a code from the authorization endpoint for a token, with PKCE (RFC 6749 4.1, 7636).
 
-use std::{path::Path, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     BuildContext, Grant, GrantConfig, decode,
-    held::Held,
     oauth::{Asker, OauthKeys},
-    refresh::Refresher,
+    refresh::{refresh_only, refresh_or_restart},
 };
 use crate::{
     config::{Diagnostic, HttpUrl, SecretSource, scalars::Named, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Login, Person, Source, Token, TokenCall, Watched, login::LoginFile,
+        FingerprintBuilder, Login, Person, Refreshing, Source, TokenCall,
+        login::{LoginFile, nobody},
     },
     secret::Secret,
 };
@@ -54,6 +54,9 @@ crate::config_struct! {
         /// The `iss` that the authorization endpoint must answer with, where it sends one (RFC 9207);
         /// `issuer` where nothing is said.
         optional authorize_issuer: String,
+        /// How long after it was spent the server takes a refresh token once more, where it does. Without it one that was
+        /// sent and never answered is not sent again.
+        default("0s") reuse_window: Duration,
     }
 }
 
@@ -93,11 +96,12 @@ impl GrantConfig for Config {
             },
             shown: self.authorize_url.value.without_query(),
             capture: match headless {
-                Some(endpoint) => Captured::Redirect(endpoint, Refresher::default()),
-                None => Captured::Paste(Held::new(
-                    cx.name(),
-                    LoginFile::new(path, call.shown(), client),
-                )),
+                Some(endpoint) => Captured::Redirect(endpoint),
+                None => Captured::Paste {
+                    file: LoginFile::new(path, call.shown(), client),
+                    name: cx.name().into(),
+                    reuse_window: self.reuse_window.value,
+                },
             },
             call,
         }))
@@ -115,8 +119,12 @@ pub struct AuthorizationCode {
 
 #[derive(Debug)]
 enum Captured {
-    Redirect(crate::credentials::Endpoint, Refresher),
-    Paste(Held),
+    Redirect(crate::credentials::Endpoint),
+    Paste {
+        file: LoginFile,
+        name: Box<str>,
+        reuse_window: Duration,
+    },
 }
 
 impl Source for AuthorizationCode {
@@ -128,10 +136,8 @@ impl Source for AuthorizationCode {
         let builder = self.call.fingerprint(FingerprintBuilder::new(KEY));
         let builder = self.authorize.fingerprint(builder);
         match &self.capture {
-            Captured::Redirect(endpoint, _) => endpoint.fingerprint(builder.number(1)),
-            Captured::Paste(held) => builder
-                .number(2)
-                .bytes(held.path().as_os_str().as_encoded_bytes()),
+            Captured::Redirect(endpoint) => endpoint.fingerprint(builder.number(1)),
+            Captured::Paste { .. } => builder.number(2),
         }
         .finish()
     }
@@ -140,44 +146,47 @@ impl Source for AuthorizationCode {
         vec![self.call.shown(), &self.shown]
     }
 
-    fn watched(&self) -> Vec<&Watched> {
-        match &self.capture {
-            Captured::Redirect(..) => Vec::new(),
-            Captured::Paste(held) => vec![held.watched()],
-        }
+    fn login(&self) -> Option<&dyn Login> {
+        matches!(self.capture, Captured::Paste { .. }).then_some(self as &dyn Login)
     }
 
-    fn login(&self) -> Option<&dyn Login> {
-        matches!(self.capture, Captured::Paste(_)).then_some(self as &dyn Login)
+    fn refreshing(&self) -> Option<Refreshing<'_>> {
+        Some(match &self.capture {
+            Captured::Redirect(_) => Refreshing::OR_ANEW,
+            Captured::Paste { reuse_window, .. } => Refreshing {
+                first: None,
+                restarts: false,
+                reuse_window: *reuse_window,
+            },
+        })
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
         Box::pin(async move {
-            let (endpoint, refresher) = match &self.capture {
-                Captured::Paste(held) => return held.fetch(&self.call, ask).await,
-                Captured::Redirect(endpoint, refresher) => (endpoint, refresher),
+            let endpoint = match &self.capture {
+                Captured::Paste { name, .. } => {
+                    let gone = || nobody(name, ask);
+                    return refresh_only(&self.call, ask, false, gone).await;
+                }
+                Captured::Redirect(endpoint) => endpoint,
             };
-            if let Some(renewed) = refresher.renew(&self.call, false).await? {
+            if let Some(renewed) = refresh_or_restart(&self.call, ask, false).await? {
                 return Ok(renewed);
             }
             let authorization = Authorization::begin();
             let code = self.authorize.ask(endpoint, &authorization).await;
             let code = code.map_err(|error| error.at(&self.shown))?;
-            let token = self.exchange(&code, &authorization).await?;
-            refresher.begin(&self.call, token).await
+            self.exchange(&code, &authorization).await
         })
     }
 }
 
 impl Login for AuthorizationCode {
-    fn login<'a>(&'a self, person: &'a mut dyn Person) -> BoxFuture<'a, Result<(), FetchError>> {
+    fn login<'a>(
+        &'a self,
+        person: &'a mut dyn Person,
+    ) -> BoxFuture<'a, Result<Credential, FetchError>> {
         Box::pin(async {
-            let Captured::Paste(held) = &self.capture else {
-                return Err(FetchError::permanent(
-                    FailureKind::Internal,
-                    "this credential needs no person",
-                ));
-            };
             let authorization = Authorization::begin();
             person.tell(&format!("Open {}", self.authorize.whole(&authorization)));
             let question = "Paste the address where you end up, or the code: ";
@@ -188,15 +197,14 @@ impl Login for AuthorizationCode {
                 )
             })?;
             let code = self.authorize.pasted(&pasted, &authorization)?;
-            let token = self.exchange(&code, &authorization).await?;
-            held.begin(&self.call, token).await
+            self.exchange(&code, &authorization).await
         })
     }
 
-    fn file(&self) -> &Path {
+    fn file(&self) -> Option<&LoginFile> {
         match &self.capture {
-            Captured::Paste(held) => held.path(),
-            Captured::Redirect(..) => Path::new(""),
+            Captured::Paste { file, .. } => Some(file),
+            Captured::Redirect(_) => None,
         }
     }
 }
@@ -206,7 +214,7 @@ impl AuthorizationCode {
         &self,
         code: &Secret,
         authorization: &Authorization,
-    ) -> Result<Token, FetchError> {
+    ) -> Result<Credential, FetchError> {
         let form = [
             ("grant_type", KEY),
             ("code", code.expose()),
@@ -218,7 +226,7 @@ impl AuthorizationCode {
             scope: false,
             ..Ask::new(&form)
         };
-        self.call.ask(ask).await
+        Ok(self.call.ask(ask).await?.into())
     }
 }
 

@@ -1,20 +1,21 @@
 //! `device_code`: a person logs in elsewhere, with a code that we show (RFC 8628).
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
 use super::{
     BuildContext, Grant, GrantConfig, decode,
-    held::Held,
     oauth::{Asker, OauthKeys},
+    refresh::refresh_only,
 };
 use crate::{
     clock,
     config::{HttpUrl, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Login, Person, Source, Token, TokenCall, Watched, login::LoginFile,
+        FingerprintBuilder, Login, Person, Refreshing, Source, TokenCall,
+        login::{LoginFile, nobody},
     },
     secret::Secret,
 };
@@ -33,6 +34,9 @@ crate::config_struct! {
     pub struct Config = "`device_code`", flatten = [oauth: OauthKeys] {
         /// The device authorization endpoint.
         required device_authorization_url: HttpUrl,
+        /// How long after it was spent the server takes a refresh token once more, where it does. Without it one that was
+        /// sent and never answered is not sent again.
+        default("0s") reuse_window: Duration,
     }
 }
 
@@ -51,7 +55,9 @@ impl GrantConfig for Config {
         let client = self.oauth.client_id.as_ref().map_or("", |id| &id.value);
         let path = cx.path(&LoginFile::beside(cx.name()));
         Some(Arc::new(DeviceCode {
-            held: Held::new(cx.name(), LoginFile::new(path, call.shown(), client)),
+            file: LoginFile::new(path, call.shown(), client),
+            name: cx.name().into(),
+            reuse_window: self.reuse_window.value,
             call,
             begin,
         }))
@@ -63,7 +69,9 @@ impl GrantConfig for Config {
 pub struct DeviceCode {
     call: TokenCall,
     begin: TokenCall,
-    held: Held,
+    file: LoginFile,
+    name: Box<str>,
+    reuse_window: Duration,
 }
 
 impl Source for DeviceCode {
@@ -73,31 +81,36 @@ impl Source for DeviceCode {
 
     fn fingerprint(&self) -> Fingerprint {
         let builder = self.call.fingerprint(FingerprintBuilder::new(KEY));
-        self.begin
-            .fingerprint(builder)
-            .bytes(self.held.path().as_os_str().as_encoded_bytes())
-            .finish()
+        self.begin.fingerprint(builder).finish()
     }
 
     fn endpoints(&self) -> Vec<&str> {
         vec![self.call.shown(), self.begin.shown()]
     }
 
-    fn watched(&self) -> Vec<&Watched> {
-        vec![self.held.watched()]
-    }
-
     fn login(&self) -> Option<&dyn Login> {
         Some(self)
     }
 
+    fn refreshing(&self) -> Option<Refreshing<'_>> {
+        Some(Refreshing {
+            first: None,
+            restarts: false,
+            reuse_window: self.reuse_window,
+        })
+    }
+
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
-        Box::pin(self.held.fetch(&self.call, ask))
+        let gone = move || nobody(&self.name, ask);
+        Box::pin(refresh_only(&self.call, ask, false, gone))
     }
 }
 
 impl Login for DeviceCode {
-    fn login<'a>(&'a self, person: &'a mut dyn Person) -> BoxFuture<'a, Result<(), FetchError>> {
+    fn login<'a>(
+        &'a self,
+        person: &'a mut dyn Person,
+    ) -> BoxFuture<'a, Result<Credential, FetchError>> {
         Box::pin(async {
             let begun = self.begin().await.map_err(|it| it.at(self.begin.shown()))?;
             let url = &begun.verification_uri;
@@ -108,13 +121,12 @@ impl Login for DeviceCode {
                 ),
                 None => format!("Open {url} and enter the code {}", begun.user_code),
             });
-            let token = self.poll(&begun).await?;
-            self.held.begin(&self.call, token).await
+            self.poll(&begun).await
         })
     }
 
-    fn file(&self) -> &Path {
-        self.held.path()
+    fn file(&self) -> Option<&LoginFile> {
+        Some(&self.file)
     }
 }
 
@@ -144,7 +156,7 @@ impl DeviceCode {
     }
 
     /// Asks until the person is done.
-    async fn poll(&self, begun: &Begun) -> Result<Token, FetchError> {
+    async fn poll(&self, begun: &Begun) -> Result<Credential, FetchError> {
         let ends = clock::now() + Duration::from_secs(begun.expires_in.min(LONGEST_LOGIN));
         let device_code = Secret::new(begun.device_code.as_str());
         let form = [
@@ -165,7 +177,7 @@ impl DeviceCode {
                 ..Ask::new(&form)
             };
             match self.call.ask(ask).await {
-                Ok(token) => return Ok(token),
+                Ok(token) => return Ok(token.into()),
                 Err(error) => pause.after(&error).ok_or(error)?,
             }
         }

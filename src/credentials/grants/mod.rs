@@ -23,7 +23,6 @@ pub mod device_code;
 pub mod exec;
 pub mod file;
 pub mod fixed;
-mod held;
 mod jwt;
 pub mod jwt_bearer;
 pub mod oauth;
@@ -98,6 +97,11 @@ pub trait BuildContext {
 
     /// The credential's name in the file.
     fn name(&self) -> &str;
+
+    /// Whether the file has a `store`, where what must outlive the process is kept.
+    fn has_store(&self) -> bool {
+        false
+    }
 
     /// The link to another credential of the file, built before this one; `None` after reporting why not.
     fn credential(&mut self, name: &Sp<String>) -> Option<Linked>;

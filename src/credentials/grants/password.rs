@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::{
     BuildContext, Grant, GrantConfig, decode,
     oauth::{Asker, OauthKeys},
-    refresh::Refresher,
+    refresh::refresh_or_restart,
 };
 use crate::{
     config::{SecretSource, table::Variant},
     credentials::{
-        Ask, BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, Source,
-        TokenCall,
+        Ask, BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, Refreshing,
+        Source, TokenCall,
     },
     secret::Secret,
 };
@@ -45,7 +45,6 @@ impl GrantConfig for Config {
             call: call?,
             username: self.username.value.clone(),
             password,
-            refresher: Refresher::default(),
         }))
     }
 }
@@ -56,7 +55,6 @@ pub struct Password {
     call: TokenCall,
     username: String,
     password: Secret,
-    refresher: Refresher,
 }
 
 impl Source for Password {
@@ -76,9 +74,13 @@ impl Source for Password {
         vec![self.call.shown()]
     }
 
-    fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
-        Box::pin(async {
-            if let Some(renewed) = self.refresher.renew(&self.call, true).await? {
+    fn refreshing(&self) -> Option<Refreshing<'_>> {
+        Some(Refreshing::OR_ANEW)
+    }
+
+    fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
+        Box::pin(async move {
+            if let Some(renewed) = refresh_or_restart(&self.call, ask, true).await? {
                 return Ok(renewed);
             }
             let form = [
@@ -86,8 +88,7 @@ impl Source for Password {
                 ("username", &self.username),
                 ("password", self.password.expose()),
             ];
-            let token = self.call.ask(Ask::new(&form)).await?;
-            self.refresher.begin(&self.call, token).await
+            Ok(self.call.ask(Ask::new(&form)).await?.into())
         })
     }
 }

@@ -1,17 +1,17 @@
 //! `refresh_token`: renews by a refresh token that somebody else obtained (RFC 6749 6).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     BuildContext, Grant, GrantConfig, decode,
     oauth::{Asker, OauthKeys},
-    refresh::Refresher,
+    refresh::refresh_only,
 };
 use crate::{
     config::{Diagnostic, SecretSource, table::Variant},
     credentials::{
         BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint, FingerprintBuilder,
-        Source, TokenCall,
+        Refreshing, Source, TokenCall,
     },
     secret::Secret,
 };
@@ -25,10 +25,13 @@ pub(super) const GRANT: Grant = Grant {
 };
 
 crate::config_struct! {
-    /// A refresh token that was obtained elsewhere (RFC 6749 6). Where the server rotates it, the newest is kept, in memory.
+    /// A refresh token that was obtained elsewhere (RFC 6749 6). Where the server rotates it, the newest is kept in `store`.
     pub struct Config = "`refresh_token`", flatten = [oauth: OauthKeys] {
         /// The refresh token to begin with.
         required refresh_token: SecretSource,
+        /// How long after it was spent the server takes a refresh token once more, where it does. Without it one that was
+        /// sent and never answered is not sent again.
+        default("0s") reuse_window: Duration,
     }
 }
 
@@ -39,35 +42,27 @@ impl GrantConfig for Config {
         }
         let call = self.oauth.build(Asker::Client, cx);
         let first = cx.secret(&self.refresh_token)?;
-        let warning = Diagnostic::warning(
-            self.refresh_token.span,
-            "where the server rotates refresh tokens, the newest one is lost at a restart",
-        );
-        cx.report(warning.hint(
-            "this version has no store: use `device_code` or `authorization_code` with `bearerd login`, which keep it \
-             in a file, or a client whose refresh tokens are not rotated",
-        ));
-        Some(Arc::new(RefreshToken::new(call?, first)))
+        if !cx.has_store() {
+            let warning = Diagnostic::warning(
+                self.refresh_token.span,
+                "where the server rotates refresh tokens, the newest one is lost at a restart",
+            );
+            cx.report(warning.hint("give the file a `store`, which keeps it"));
+        }
+        Some(Arc::new(RefreshToken {
+            call: call?,
+            first,
+            reuse_window: self.reuse_window.value,
+        }))
     }
 }
 
 /// Renews by the newest refresh token, beginning with the one of the file.
 #[derive(Debug)]
-pub struct RefreshToken {
+struct RefreshToken {
     call: TokenCall,
     first: Secret,
-    refresher: Refresher,
-}
-
-impl RefreshToken {
-    /// Begins with `first`.
-    pub fn new(call: TokenCall, first: Secret) -> Self {
-        Self {
-            refresher: Refresher::new(Some(first.clone())),
-            call,
-            first,
-        }
-    }
+    reuse_window: Duration,
 }
 
 impl Source for RefreshToken {
@@ -86,17 +81,19 @@ impl Source for RefreshToken {
         vec![self.call.shown()]
     }
 
-    fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
-        Box::pin(async {
-            let renewed = self.refresher.renew(&self.call, true).await?;
-            renewed.ok_or_else(|| {
-                FetchError::permanent(
-                    FailureKind::Rejected,
-                    "the refresh token is no longer valid: put a new one into the file",
-                )
-                .at(self.call.shown())
-            })
+    fn refreshing(&self) -> Option<Refreshing<'_>> {
+        Some(Refreshing {
+            first: Some(&self.first),
+            restarts: false,
+            reuse_window: self.reuse_window,
         })
+    }
+
+    fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
+        Box::pin(refresh_only(&self.call, ask, true, || {
+            let why = "the refresh token is no longer valid: put a new one into the file";
+            FetchError::permanent(FailureKind::Rejected, why).at(self.call.shown())
+        }))
     }
 }
 

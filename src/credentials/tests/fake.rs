@@ -120,6 +120,7 @@ impl Source for Fake {
                     retry,
                     detail: "no".into(),
                     refusal: None,
+                    unsent: false,
                 }),
                 Step::Panic => panic!("a bug in a source"),
                 Step::Never => std::future::pending().await,

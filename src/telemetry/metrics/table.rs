@@ -67,6 +67,10 @@ metrics! {
         "Time that requests waited for a credential; those that found one at once are not in it.";
     CREDENTIAL_REJECTED: Counter "bearerd_credential_rejected_total" ["credential"]
         "Credentials that an upstream refused, counted once for each generation.";
+    CREDENTIAL_ADOPTED: Counter "bearerd_credential_adopted_total" ["credential"]
+        "Credentials that another process had fetched and this one took from the store.";
+    CREDENTIAL_STORE_ERRORS: Counter "bearerd_credential_store_errors_total" ["credential"]
+        "Times that the store could not be read or written for a credential.";
     CREDENTIAL_SUBJECTS: Gauge "bearerd_credential_subjects" ["credential"]
         "Users whose tokens are kept now; absent where all requests share one.";
     CREDENTIAL_EVICTED: Counter "bearerd_credential_subjects_evicted_total" ["credential"]

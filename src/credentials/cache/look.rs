@@ -1,0 +1,54 @@
+//! What may be seen of a slot.
+
+use std::sync::Arc;
+
+use super::{Kin, Slot};
+use crate::{
+    clock::{self, Instant},
+    credentials::{Account, CredentialView, FetchView},
+};
+
+impl Slot {
+    pub(in crate::credentials) fn view(&self) -> CredentialView {
+        let now = clock::now();
+        let state = self.state();
+        let until = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now));
+        let mut counters = state.counters;
+        counters.uses += state.held.as_ref().map_or(0, |held| held.uses());
+        let mut view = CredentialView {
+            name: Arc::clone(&self.name),
+            grant: self.source.grant(),
+            endpoint: self.source.endpoints().first().map(|&url| url.into()),
+            state: state.life.state(now),
+            generation: state.life.generation(),
+            expires_in: until(state.life.expires()),
+            next_refresh_in: until(state.life.next_refresh()),
+            last_fetch: state.last_fetch.map(|(ended, view)| FetchView {
+                ago: now - ended,
+                ..view
+            }),
+            scope: state
+                .held
+                .as_ref()
+                .and_then(|held| held.issue.credential.scope.as_deref().map(Into::into)),
+            prewarm: state.settings.prewarm,
+            counters,
+            subjects: None,
+        };
+        drop(state);
+        if let Kin::Root(subjects) = &self.kin {
+            subjects.add_to(&mut view);
+        }
+        view
+    }
+
+    pub(in crate::credentials) fn account(&self) -> Account {
+        let links = self.source.links();
+        let state = self.state();
+        Account {
+            links: links.iter().map(|link| Arc::clone(link.name())).collect(),
+            calls: state.last_calls.clone(),
+            failure: state.last_error.clone(),
+        }
+    }
+}

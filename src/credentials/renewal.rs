@@ -1,0 +1,367 @@
+//! One fetch with what is kept around it: takes what another process has fetched, and spends no refresh token twice.
+//!
+//! ```text
+//! claim -> newer record there? take it : mark what is spent -> call -> save the successor, or take the mark back
+//! ```
+//!
+//! Whoever dies between mark and save leaves the slot in doubt: whether the server has taken the refresh token is
+//! known to nobody, so it is not sent again.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use super::{
+    Credential, FailureKind, FetchError, Refreshing,
+    cache::Slot,
+    calls::Calls,
+    life::Purpose,
+    store::{Claim, Claimed, NONE_WILL_DO, Record, Spending, StoreError},
+};
+use crate::clock;
+
+mod call;
+
+use call::call;
+
+/// What a fetch brought.
+pub(super) struct Obtained {
+    pub(super) credential: Credential,
+    pub(super) kept: Kept,
+    /// Another process had fetched it: no call was made.
+    pub(super) adopted: bool,
+}
+
+/// The newest record of a slot, as this process knows it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    /// Its number; 0 before the first.
+    pub(super) number: u64,
+    /// All of it, where it could be missed.
+    pub(super) record: Option<Arc<Record>>,
+    /// Whether the store has it.
+    pub(super) is_saved: bool,
+}
+
+impl Kept {
+    /// Whether a refresh token would be lost with this process's memory.
+    pub(super) fn is_only_copy(&self) -> bool {
+        let renews = |record: &Arc<Record>| record.refresh.is_some() || record.spending.is_some();
+        !self.is_saved && self.record.as_ref().is_some_and(renews)
+    }
+}
+
+/// A credential for `slot`: another process's, or by a call to the source.
+///
+/// # Errors
+/// [`FetchError`] of the call, or of the store where nothing may be sent without it.
+pub(super) async fn obtain(
+    slot: &Arc<Slot>,
+    purpose: Purpose,
+    calls: &Calls,
+) -> Result<Obtained, FetchError> {
+    let (own, held) = {
+        let state = slot.state();
+        let held = state.held.as_ref();
+        let held = held.map(|held| held.issue.credential.clone());
+        (state.kept.clone(), held)
+    };
+    let mut desk = match Desk::claim(slot, &own).await? {
+        Ok(desk) => desk,
+        Err(theirs) => return Ok(adopted(theirs)),
+    };
+    let mut previous = desk.previous(&own, held);
+    let refreshing = slot.source.refreshing();
+    if let Some(how) = refreshing {
+        begin_anew_or_not(slot, &desk, &mut previous, &how)?;
+    }
+    let spends = refreshing.is_some() && previous.as_ref().is_some_and(|it| it.refresh.is_some());
+    if spends {
+        desk.mark(slot, previous.as_ref()).await?;
+    }
+    match call(slot, previous, purpose, calls).await {
+        Ok(credential) => {
+            let kept = desk.keep(slot, &own, &credential).await;
+            if credential.life == Some(Duration::ZERO) {
+                // Dead on arrival: what came with it may be all that renews it.
+                slot.state().kept = kept;
+                return Err(FetchError::malformed(
+                    "the token had expired when it arrived",
+                ));
+            }
+            Ok(Obtained {
+                credential,
+                kept,
+                adopted: false,
+            })
+        }
+        Err(error) => {
+            if spends && !error.leaves_in_doubt() {
+                desk.unmark(slot, error.ends_grant()).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn adopted(record: Record) -> Obtained {
+    Obtained {
+        credential: record.credential(),
+        kept: Kept {
+            number: record.number,
+            record: Some(Arc::new(record)),
+            is_saved: true,
+        },
+        adopted: true,
+    }
+}
+
+/// What this process may write, and what is known.
+struct Desk {
+    /// None where there is no store, or it can't be asked.
+    claim: Option<Box<dyn Claim>>,
+    record: Option<Record>,
+    /// The store could not be asked: others may do the same as we.
+    alone: bool,
+}
+
+impl Desk {
+    /// The right to fetch; inside, another's record that makes a fetch needless.
+    async fn claim(slot: &Slot, own: &Kept) -> Result<Result<Self, Record>, FetchError> {
+        let own_record = own.record.as_deref().cloned();
+        let Some(store) = &slot.store else {
+            return Ok(Ok(Self {
+                claim: None,
+                record: own_record,
+                alone: false,
+            }));
+        };
+        match store.claim(&slot.id, own.number).await {
+            Ok(Claimed::Theirs(record)) => {
+                slot.store_answered(None);
+                Ok(Err(record))
+            }
+            Ok(Claimed::Ours(claim, record)) => {
+                slot.store_answered(None);
+                // What could not be saved is newer than what could.
+                let newer = own_record.filter(|own| {
+                    record
+                        .as_ref()
+                        .is_none_or(|record| own.number > record.number)
+                });
+                Ok(Ok(Self {
+                    claim: Some(claim),
+                    record: newer.or(record),
+                    alone: false,
+                }))
+            }
+            Err(error) => {
+                slot.store_answered(Some(&error));
+                match slot.source.refreshing() {
+                    // Another process may be spending the same one.
+                    Some(how) if !how.restarts => Err(unsafe_without(&error)),
+                    _ => Ok(Ok(Self {
+                        claim: None,
+                        record: own_record,
+                        alone: true,
+                    })),
+                }
+            }
+        }
+    }
+
+    /// The predecessor: the one that is held, with the newest refresh token, or what is kept of it.
+    fn previous(&self, own: &Kept, held: Option<Credential>) -> Option<Credential> {
+        match (held, &self.record) {
+            (Some(held), Some(record)) if record.number == own.number => Some(Credential {
+                refresh: record.refresh.clone(),
+                ..held
+            }),
+            (_, Some(record)) => Some(record.credential()),
+            (held, None) => held,
+        }
+    }
+
+    /// Notes, durably, that the refresh token is about to be sent.
+    async fn mark(&mut self, slot: &Slot, previous: Option<&Credential>) -> Result<(), FetchError> {
+        let Some(previous) = previous else {
+            return Ok(());
+        };
+        let mut record = match self.record.take() {
+            Some(record) => record,
+            None => Record::new(previous, 0),
+        };
+        let since = clock::unix_time().as_secs();
+        record.spending.get_or_insert(Spending { since });
+        let saved = self.save(slot, &record).await;
+        if let Err(error) = saved {
+            return Err(unsafe_without(&error));
+        }
+        self.remember(slot, record);
+        Ok(())
+    }
+
+    /// The refresh token was not taken; `ended` says that it never will be.
+    async fn unmark(&mut self, slot: &Slot, ended: bool) {
+        let Some(mut record) = self.record.take() else {
+            return;
+        };
+        record.spending = None;
+        if ended {
+            record.refresh = None;
+        }
+        // Left standing where it can't be taken back: in doubt is on the safe side.
+        let _ = self.save(slot, &record).await;
+        self.remember(slot, record);
+    }
+
+    async fn keep(&mut self, slot: &Slot, own: &Kept, credential: &Credential) -> Kept {
+        let known = self.record.as_ref().map_or(0, |record| record.number);
+        let number = Record::number_after(known.max(own.number));
+        let record = Record::new(credential, number);
+        let is_saved = self.claim.is_some() && self.save(slot, &record).await.is_ok();
+        let keeps = slot.store.is_some() || record.refresh.is_some();
+        Kept {
+            number: record.number,
+            record: keeps.then(|| Arc::new(record)),
+            is_saved,
+        }
+    }
+
+    async fn save(&mut self, slot: &Slot, record: &Record) -> Result<(), StoreError> {
+        let Some(claim) = &mut self.claim else {
+            return Ok(());
+        };
+        let saved = claim.save(record).await;
+        slot.store_answered(saved.as_ref().err());
+        saved
+    }
+
+    fn remember(&mut self, slot: &Slot, record: Record) {
+        let kept = Kept {
+            number: record.number,
+            record: Some(Arc::new(record.clone())),
+            is_saved: self.claim.is_some(),
+        };
+        slot.state().kept = kept;
+        self.record = Some(record);
+    }
+}
+
+/// Takes the refresh token out of `previous` where it must not be sent.
+///
+/// # Errors
+/// In doubt, where nothing but that refresh token could bring another.
+fn begin_anew_or_not(
+    slot: &Slot,
+    desk: &Desk,
+    previous: &mut Option<Credential>,
+    how: &Refreshing<'_>,
+) -> Result<(), FetchError> {
+    if let (None, Some(first)) = (&previous, how.first) {
+        let mut seed = Credential::nothing(clock::now());
+        seed.refresh = Some(first.clone());
+        *previous = Some(seed);
+    }
+    let spending = desk.record.as_ref().and_then(|record| record.spending);
+    let in_doubt = spending.is_some_and(|spending| {
+        let since = Duration::from_secs(spending.since);
+        clock::unix_time().saturating_sub(since) >= how.reuse_window
+    });
+    if !in_doubt && !desk.alone {
+        return Ok(());
+    }
+    if !how.restarts {
+        return Err(doubt(&slot.name));
+    }
+    if let Some(previous) = previous {
+        previous.refresh = None;
+    }
+    Ok(())
+}
+
+fn doubt(name: &str) -> FetchError {
+    FetchError::permanent(
+        FailureKind::InDoubt,
+        format!(
+            "its refresh token was sent and no answer came, so it may be spent, and is not sent again: \
+             log in again, or give `{name}` a new refresh token"
+        ),
+    )
+    .before_sending()
+}
+
+fn unsafe_without(error: &StoreError) -> FetchError {
+    let detail = format!("{error}: without it a refresh token could be spent twice");
+    let failed = match error.lasts {
+        true => FetchError::permanent(FailureKind::Rejected, detail),
+        false => FetchError::transient(FailureKind::Failing, detail),
+    };
+    failed.before_sending()
+}
+
+/// Puts what a person's login brought in the place of all that is kept.
+///
+/// # Errors
+/// [`FetchError`] of the store.
+pub(super) async fn replace(slot: &Slot, credential: &Credential) -> Result<(), FetchError> {
+    let not_kept = |error: StoreError| {
+        FetchError::permanent(FailureKind::Internal, format!("it can't be kept: {error}"))
+    };
+    let Some(store) = &slot.store else {
+        return Err(FetchError::permanent(
+            FailureKind::Internal,
+            "there is no place to keep it",
+        ));
+    };
+    if credential.life == Some(Duration::ZERO) && credential.refresh.is_none() {
+        let why = "the token had expired when it arrived";
+        return Err(FetchError::malformed(why));
+    }
+    match store
+        .claim(&slot.id, NONE_WILL_DO)
+        .await
+        .map_err(not_kept)?
+    {
+        Claimed::Theirs(_) => Ok(()),
+        Claimed::Ours(mut claim, record) => {
+            let known = record.map_or(0, |record| record.number);
+            let record = Record::new(credential, Record::number_after(known));
+            claim.save(&record).await.map_err(not_kept)
+        }
+    }
+}
+
+/// Saves later what could not be saved at once, for as long as nothing newer comes.
+pub(super) async fn save_later(slot: Weak<Slot>) {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        let Some(slot) = slot.upgrade() else {
+            return;
+        };
+        let kept = slot.state().kept.clone();
+        let (Some(store), Some(record), false) = (&slot.store, kept.record, kept.is_saved) else {
+            return;
+        };
+        let saved = match store.claim(&slot.id, record.number).await {
+            // Others have something newer, which the next fetch will find.
+            Ok(Claimed::Theirs(_)) => Ok(()),
+            Ok(Claimed::Ours(_, Some(newer))) if newer.number > record.number => Ok(()),
+            Ok(Claimed::Ours(mut claim, _)) => claim.save(&record).await,
+            Err(error) => Err(error),
+        };
+        slot.store_answered(saved.as_ref().err());
+        if saved.is_ok() {
+            let mut state = slot.state();
+            if state.kept.number == record.number {
+                state.kept.is_saved = true;
+                return;
+            }
+        }
+    }
+}
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);

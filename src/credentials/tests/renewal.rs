@@ -1,0 +1,431 @@
+//! What is kept around a fetch: restarts, other processes, and refresh tokens that may be spent once.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use crate::{
+    clock,
+    credentials::{
+        BoxFuture, CacheSettings, Credential, CredentialErrorKind, CredentialHandle, Credentials,
+        FailureKind, Fetch, FetchError, FileStore, Fingerprint, FingerprintBuilder, Keyring,
+        Refreshing, Source, error::Refused,
+    },
+    secret::Secret,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const WAIT: Duration = Duration::from_secs(20);
+
+/// A server that rotates refresh tokens, and what happens to the next calls.
+#[derive(Debug, Default)]
+struct Server(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// What was sent: the refresh token, or nothing.
+    asked: Vec<Option<String>>,
+    issued: usize,
+    next: Vec<Fate>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Served,
+    /// The server acts, and its answer is lost.
+    Lost,
+    /// It says no, and nothing happens to the refresh token.
+    Refused(u16),
+    /// It says that the refresh token is no good.
+    Ended,
+    /// Nothing is sent.
+    Unreachable,
+    /// The process is gone before the answer is there.
+    Never,
+}
+
+impl Server {
+    fn then(&self, fates: impl IntoIterator<Item = Fate>) {
+        let mut fates: Vec<_> = fates.into_iter().collect();
+        fates.reverse();
+        self.0.lock().unwrap().next = fates;
+    }
+
+    fn asked(&self) -> Vec<Option<String>> {
+        self.0.lock().unwrap().asked.clone()
+    }
+
+    fn calls(&self) -> usize {
+        self.asked().len()
+    }
+}
+
+/// As `refresh_token`, or with another way (`restarts`) as `password`; without either as `client_credentials`.
+#[derive(Debug)]
+struct Client {
+    server: Arc<Server>,
+    first: Option<Secret>,
+    refreshes: bool,
+    restarts: bool,
+    reuse_window: Duration,
+}
+
+impl Client {
+    fn of(server: &Arc<Server>) -> Self {
+        Self {
+            server: Arc::clone(server),
+            first: Some(Secret::new("r0")),
+            refreshes: true,
+            restarts: false,
+            reuse_window: Duration::ZERO,
+        }
+    }
+}
+
+impl Source for Client {
+    fn grant(&self) -> &'static str {
+        "fake"
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        FingerprintBuilder::new("fake").finish()
+    }
+
+    fn refreshing(&self) -> Option<Refreshing<'_>> {
+        self.refreshes.then_some(Refreshing {
+            first: self.first.as_ref(),
+            restarts: self.restarts,
+            reuse_window: self.reuse_window,
+        })
+    }
+
+    fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
+        let sent = ask.previous.and_then(|it| it.refresh.as_ref());
+        let sent = sent.map(|it| it.expose().to_owned());
+        Box::pin(async move {
+            if sent.is_none() && self.refreshes && !self.restarts {
+                return Err(FetchError::permanent(FailureKind::Rejected, "log in").before_sending());
+            }
+            let (fate, n) = {
+                let mut known = self.server.0.lock().unwrap();
+                let fate = known.next.pop().unwrap_or(Fate::Served);
+                if fate != Fate::Unreachable {
+                    known.asked.push(sent);
+                }
+                known.issued += usize::from(fate == Fate::Served);
+                (fate, known.issued)
+            };
+            let failed = |kind| FetchError::transient(kind, "no");
+            let refusal = |status, code| Some(Refused { status, code });
+            match fate {
+                Fate::Served => Ok(Credential {
+                    refresh: Some(Secret::new(format!("r{n}"))),
+                    ..Credential::bearer(Secret::new(format!("t{n}")), Some(HOUR), clock::now())
+                }),
+                Fate::Lost => Err(failed(FailureKind::Timeout)),
+                Fate::Refused(status) => Err(FetchError {
+                    refusal: refusal(status, None),
+                    ..failed(FailureKind::Failing)
+                }),
+                Fate::Ended => Err(FetchError {
+                    refusal: refusal(400, Some("invalid_grant")),
+                    ..FetchError::permanent(FailureKind::Rejected, "no")
+                }),
+                Fate::Unreachable => Err(failed(FailureKind::Unreachable).before_sending()),
+                Fate::Never => std::future::pending().await,
+            }
+        })
+    }
+}
+
+fn folder(name: &str) -> PathBuf {
+    let all = std::env::temp_dir().join(format!("bearerd-renewal-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(all.join(name));
+    all.join(name)
+}
+
+fn store(path: &std::path::Path) -> FileStore {
+    let key = Secret::new(STANDARD.encode([7; 32]));
+    FileStore::new(path.to_owned(), Keyring::new(&key, None).unwrap(), 100)
+}
+
+/// A process of its own, as far as a store can tell.
+fn process(client: Client, path: Option<&std::path::Path>) -> CredentialHandle {
+    let credentials = Credentials::new(tokio::runtime::Handle::current());
+    if let Some(path) = path {
+        credentials.keep_in(store(path));
+    }
+    credentials.handle("name", Arc::new(client), CacheSettings::default())
+}
+
+async fn token(handle: &CredentialHandle) -> String {
+    let lease = handle.lease(WAIT).await.unwrap();
+    lease.part("access_token").unwrap().expose().to_owned()
+}
+
+async fn error(handle: &CredentialHandle) -> CredentialErrorKind {
+    handle.lease(WAIT).await.unwrap_err().kind
+}
+
+/// Refuses what is leased, and leases what comes of it.
+async fn refuse(handle: &CredentialHandle) -> Result<String, CredentialErrorKind> {
+    let lease = handle.lease(WAIT).await.map_err(|error| error.kind)?;
+    handle.accept(&lease);
+    let _ = handle.reject(&lease);
+    let lease = handle.lease(WAIT).await.map_err(|error| error.kind)?;
+    Ok(lease.part("access_token").unwrap().expose().to_owned())
+}
+
+fn some(texts: &[&str]) -> Vec<Option<String>> {
+    texts.iter().map(|text| Some((*text).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_restart_asks_for_nothing_that_is_still_good() {
+    let (server, path) = (Arc::default(), folder("restart"));
+    assert_eq!(
+        token(&process(Client::of(&server), Some(&path))).await,
+        "t1"
+    );
+    let again = process(Client::of(&server), Some(&path));
+    assert_eq!(token(&again).await, "t1");
+    assert_eq!(server.calls(), 1);
+    let counters = again.view().counters;
+    assert_eq!((counters.adopted, counters.fetches), (1, 0));
+}
+
+#[tokio::test]
+async fn a_refused_one_is_renewed_once_for_all_processes() {
+    let (server, path) = (Arc::default(), folder("fleet"));
+    let all: Vec<_> = (0..5)
+        .map(|_| process(Client::of(&server), Some(&path)))
+        .collect();
+    for handle in &all {
+        assert_eq!(token(handle).await, "t1");
+    }
+    for handle in &all {
+        assert_eq!(refuse(handle).await.unwrap(), "t2");
+    }
+    assert_eq!(server.asked(), some(&["r0", "r1"]));
+}
+
+#[tokio::test]
+async fn each_refresh_token_is_sent_once_and_its_successor_is_kept() {
+    for name in ["kept", "memory"] {
+        let server = Arc::default();
+        let path = folder(name);
+        let handle = process(Client::of(&server), (name == "kept").then_some(&*path));
+        assert_eq!(token(&handle).await, "t1");
+        assert_eq!(refuse(&handle).await.unwrap(), "t2");
+        assert_eq!(refuse(&handle).await.unwrap(), "t3");
+        assert_eq!(server.asked(), some(&["r0", "r1", "r2"]), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_the_refresh_token_is_in_doubt_and_not_sent_again() {
+    for name in ["kept-lost", "memory-lost"] {
+        let server: Arc<Server> = Arc::default();
+        let path = folder(name);
+        let path = (name == "kept-lost").then_some(&*path);
+        let handle = process(Client::of(&server), path);
+        assert_eq!(token(&handle).await, "t1");
+        server.then([Fate::Lost]);
+        assert_eq!(refuse(&handle).await, Err(CredentialErrorKind::Timeout));
+        handle.renew_now().await.unwrap_err();
+        let failed = handle.lease(WAIT).await.unwrap_err();
+        assert_eq!(failed.kind, CredentialErrorKind::InDoubt, "{name}");
+        assert_eq!(failed.retry_after, None, "no time mends it");
+        assert_eq!(server.asked(), some(&["r0", "r1"]), "{name}");
+        if path.is_some() {
+            // Nor after a restart: what was issued before still serves, as long as it is not refused.
+            let again = process(Client::of(&server), path);
+            assert_eq!(token(&again).await, "t1");
+            assert_eq!(refuse(&again).await, Err(CredentialErrorKind::InDoubt));
+            assert_eq!(server.calls(), 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_dies_while_it_asks_leaves_the_slot_in_doubt() {
+    let (server, path) = (Arc::<Server>::default(), folder("died"));
+    let dying = process(Client::of(&server), Some(&path));
+    assert_eq!(token(&dying).await, "t1");
+    server.then([Fate::Never]);
+    let lease = dying.lease(WAIT).await.unwrap();
+    let _ = dying.reject(&lease);
+    while server.calls() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // What the system does when the process is gone.
+    for lock in std::fs::read_dir(&path).unwrap().map(Result::unwrap) {
+        if lock.path().extension().is_some_and(|it| it == "lock") {
+            std::fs::remove_file(lock.path()).unwrap();
+        }
+    }
+    let next = process(Client::of(&server), Some(&path));
+    assert_eq!(token(&next).await, "t1", "it serves until it ends");
+    assert_eq!(refuse(&next).await, Err(CredentialErrorKind::InDoubt));
+    assert_eq!(server.calls(), 2);
+}
+
+#[tokio::test]
+async fn the_first_refresh_token_of_the_file_is_spent_once_too() {
+    let (server, path) = (Arc::<Server>::default(), folder("first"));
+    server.then([Fate::Lost]);
+    let handle = process(Client::of(&server), Some(&path));
+    assert_eq!(error(&handle).await, CredentialErrorKind::Timeout);
+    let again = process(Client::of(&server), Some(&path));
+    assert_eq!(error(&again).await, CredentialErrorKind::InDoubt);
+    assert_eq!(server.asked(), some(&["r0"]));
+}
+
+#[tokio::test]
+async fn a_refusal_or_a_call_that_was_never_sent_leaves_the_refresh_token_good() {
+    for fate in [Fate::Refused(503), Fate::Refused(401), Fate::Unreachable] {
+        let (server, path) = (Arc::<Server>::default(), folder("refused"));
+        let handle = process(Client::of(&server), Some(&path));
+        assert_eq!(token(&handle).await, "t1");
+        server.then([fate]);
+        refuse(&handle).await.unwrap_err();
+        handle.renew_now().await.unwrap();
+        assert_eq!(token(&handle).await, "t2", "{fate:?}");
+        assert_eq!(server.asked().last(), some(&["r1"]).last(), "{fate:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_gave_up_waiting_leaves_it_in_doubt() {
+    let (server, path) = (Arc::<Server>::default(), folder("gateway"));
+    server.then([Fate::Refused(504)]);
+    let handle = process(Client::of(&server), Some(&path));
+    error(&handle).await;
+    handle.renew_now().await.unwrap_err();
+    assert_eq!(error(&handle).await, CredentialErrorKind::InDoubt);
+    assert_eq!(server.calls(), 1);
+}
+
+#[tokio::test]
+async fn one_that_the_server_takes_no_more_is_not_sent_again() {
+    let (server, path) = (Arc::<Server>::default(), folder("ended"));
+    let handle = process(Client::of(&server), Some(&path));
+    assert_eq!(token(&handle).await, "t1");
+    server.then([Fate::Ended]);
+    assert_eq!(refuse(&handle).await, Err(CredentialErrorKind::Rejected));
+    handle.renew_now().await.unwrap_err();
+    assert_eq!(error(&handle).await, CredentialErrorKind::Rejected);
+    let again = process(Client::of(&server), Some(&path));
+    assert_eq!(token(&again).await, "t1");
+    assert_eq!(refuse(&again).await, Err(CredentialErrorKind::Rejected));
+    assert_eq!(server.asked(), some(&["r0", "r1"]));
+}
+
+#[tokio::test]
+async fn within_its_reuse_window_it_is_sent_once_more() {
+    let (server, path) = (Arc::<Server>::default(), folder("window"));
+    let client = || Client {
+        reuse_window: Duration::from_secs(60),
+        ..Client::of(&server)
+    };
+    server.then([Fate::Lost]);
+    let handle = process(client(), Some(&path));
+    assert_eq!(error(&handle).await, CredentialErrorKind::Timeout);
+    handle.renew_now().await.unwrap();
+    assert_eq!(token(&handle).await, "t1");
+    assert_eq!(server.asked(), some(&["r0", "r0"]));
+}
+
+#[tokio::test]
+async fn what_can_begin_anew_does() {
+    let (server, path) = (Arc::<Server>::default(), folder("anew"));
+    let client = || Client {
+        first: None,
+        restarts: true,
+        ..Client::of(&server)
+    };
+    let handle = process(client(), Some(&path));
+    assert_eq!(token(&handle).await, "t1");
+    server.then([Fate::Lost]);
+    assert_eq!(refuse(&handle).await, Err(CredentialErrorKind::Timeout));
+    handle.renew_now().await.unwrap();
+    assert_eq!(token(&handle).await, "t2");
+    assert_eq!(server.asked(), [None, Some("r1".into()), None]);
+}
+
+#[tokio::test]
+async fn without_its_store_nothing_is_spent_but_what_is_harmless_goes_on() {
+    let server: Arc<Server> = Arc::default();
+    let path = folder("gone");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "no folder").unwrap();
+    let inside = path.join("store");
+    let handle = process(Client::of(&server), Some(&inside));
+    assert_eq!(error(&handle).await, CredentialErrorKind::Unavailable);
+    assert_eq!(server.calls(), 0);
+    let harmless = Client {
+        first: None,
+        refreshes: false,
+        ..Client::of(&server)
+    };
+    let handle = process(harmless, Some(&inside));
+    assert_eq!(token(&handle).await, "t1");
+    assert!(handle.view().counters.store_failures > 0, "it can be seen");
+}
+
+#[tokio::test]
+async fn what_could_not_be_saved_is_served_and_saved_later() {
+    let (server, path) = (Arc::<Server>::default(), folder("later"));
+    let harmless = || Client {
+        first: None,
+        refreshes: false,
+        ..Client::of(&server)
+    };
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "no folder").unwrap();
+    let inside = path.join("store");
+    let handle = process(harmless(), Some(&inside));
+    assert_eq!(token(&handle).await, "t1");
+    std::fs::remove_file(&path).unwrap();
+    for _ in 0..100 {
+        let names = std::fs::read_dir(&inside).into_iter().flatten();
+        let mut paths = names.map(|entry| entry.unwrap().path());
+        if paths.any(|path| path.extension().is_some_and(|it| it == "sealed")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let again = process(harmless(), Some(&inside));
+    assert_eq!(token(&again).await, "t1");
+    assert_eq!(server.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_login_elsewhere_is_taken_up_by_a_process_that_runs() {
+    let (server, path) = (Arc::<Server>::default(), folder("login"));
+    let client = || Client {
+        first: None,
+        ..Client::of(&server)
+    };
+    let running = process(client(), Some(&path));
+    assert_eq!(error(&running).await, CredentialErrorKind::Rejected);
+    let brought = Credential {
+        refresh: Some(Secret::new("r9")),
+        ..Credential::bearer(Secret::new("login"), Some(HOUR), clock::now())
+    };
+    process(client(), Some(&path)).keep(&brought).await.unwrap();
+    for _ in 0..100 {
+        if running.try_lease().is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(token(&running).await, "login");
+    assert_eq!(server.calls(), 0);
+    assert_eq!(refuse(&running).await.unwrap(), "t1");
+    assert_eq!(server.asked(), some(&["r9"]));
+}
