@@ -330,26 +330,19 @@ fn short_tokens_roll_over_without_a_failure_or_a_wait() {
     let proxy = TestProxy::start(&with_credential(&tokens, &upstream, ""));
     let mut client = proxy.connect();
     let since = now();
-    let mut slowest = Duration::ZERO;
     while tokens.calls() < 4 {
-        let asked = now();
         let answer = client
             .send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .answer();
         assert_eq!(answer.status(), 200);
-        if tokens.calls() > 1 {
-            slowest = slowest.max(asked.elapsed());
-        }
         assert!(since.elapsed() < Duration::from_secs(10));
     }
     assert!(
         since.elapsed() > Duration::from_secs(3),
         "renewed too often"
     );
-    assert!(
-        slowest < Duration::from_millis(500),
-        "a request waited {slowest:?}"
-    );
+    let views = proxy.app.credentials().views();
+    assert_eq!(views[0].counters.waits, 1, "the first one alone waited");
 }
 
 #[test]

@@ -233,7 +233,8 @@ fn a_changed_file_is_exchanged_anew_for_each_user_once() {
         };
         let mut calls: Vec<_> = calls
             .iter()
-            .map(|call| (actor(call).unwrap(), exchanged(call)))
+            // One whose body is still on its way is seen the next time.
+            .filter_map(|call| Some((actor(call)?, exchanged(call))))
             .collect();
         calls.sort();
         calls
