@@ -343,3 +343,99 @@ fn a_client_that_logs_in_gets_a_placeholder_with_its_end_as_a_date() {
         [format!("Bearer {}", token(4))]
     );
 }
+
+#[test]
+fn a_token_ends_at_its_date_by_the_vendor_s_clock() {
+    let (_, vendor) = Installation::default().start();
+    let proxy = proxy("aicrisk", &client(", userid: jo"), &vendor);
+    assert_eq!(proxy.get("/api/x").status(), 200);
+    for view in proxy.app.credentials().views() {
+        let left = view.expires_in.unwrap().as_secs();
+        assert!((3500..=3600).contains(&left), "{}: {left}", view.name);
+    }
+}
+
+#[test]
+fn a_user_s_token_that_is_refused_is_a_whole_new_dance_with_the_same_generic_one() {
+    let vendor = Upstream::start(|exchange| {
+        let (path, number) = (exchange.request.second().to_owned(), exchange.number);
+        match path.split('?').next().unwrap() {
+            CODE => exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), ""),
+            TOKEN => json(
+                exchange,
+                200,
+                &json!({"access_token": token(number)}).to_string(),
+            ),
+            _ if exchange.request.header("authorization")
+                == Some(&format!("Bearer {}", token(3))) =>
+            {
+                refuse(exchange)
+            }
+            _ => exchange.answer(200, "", "ok"),
+        }
+    });
+    let proxy = proxy("aicrisk", &client(", userid: jo"), &vendor);
+    assert_eq!(proxy.get("/api/x").status(), 200);
+    assert_eq!((count(&vendor, CODE), count(&vendor, TOKEN)), (3, 3));
+    let generic = format!("Bearer {}", token(1));
+    let tokens = to(&vendor, TOKEN);
+    let shown: Vec<_> = tokens.iter().map(|it| it.header("authorization")).collect();
+    assert_eq!(shown, [None, Some(&*generic), Some(&*generic)]);
+}
+
+#[test]
+fn a_token_by_its_other_name_is_one() {
+    let vendor =
+        Upstream::start(
+            |exchange| match exchange.request.second().split('?').next().unwrap() {
+                CODE => exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), ""),
+                TOKEN => json(exchange, 200, &json!({"access_code": token(1)}).to_string()),
+                _ => exchange.answer(200, "", "ok"),
+            },
+        );
+    let proxy = proxy("aicrisk", &client(", userid: jo"), &vendor);
+    assert_eq!(proxy.get("/api/Users/ListUsers").status(), 200);
+    let carried = &to(&vendor, "/api/Users/ListUsers")[0];
+    assert_eq!(
+        carried.headers("authorization"),
+        [format!("Bearer {}", token(1))]
+    );
+}
+
+#[test]
+fn a_missing_client_id_is_final() {
+    let vendor = Upstream::start(|exchange| {
+        exchange.answer(
+            400,
+            "Content-Type: text/plain; charset=utf-8\r\n",
+            "Invalid client_id",
+        );
+    });
+    let proxy = proxy("aicrisk", &client(", userid: jo"), &vendor);
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/api/Users/ListUsers").code(), "token_rejected");
+    }
+    assert_eq!(vendor.count(), 1);
+}
+
+#[test]
+fn both_paths_can_be_said() {
+    let vendor =
+        Upstream::start(
+            |exchange| match exchange.request.second().split('?').next().unwrap() {
+                "/authorize" => {
+                    exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), "")
+                }
+                "/token" => json(
+                    exchange,
+                    200,
+                    &json!({"access_token": token(1)}).to_string(),
+                ),
+                _ => exchange.answer(200, "", "ok"),
+            },
+        );
+    let with = client(", userid: jo, code_path: /authorize, token_path: /token");
+    let proxy = proxy("aicrisk", &with, &vendor);
+    assert_eq!(proxy.get("/api/Users/ListUsers").status(), 200);
+    assert_eq!(proxy.post("/token", b"").code(), "token_endpoint_denied");
+}

@@ -10,6 +10,7 @@ mod jwt;
 mod symbl;
 mod symphony;
 mod symphony_apis;
+mod symphony_extension_app;
 mod symphony_logins;
 mod symphony_oauth;
 

@@ -1,5 +1,8 @@
 //! `symphony`: a session for the pod, and the key manager's token with it for the agent.
 
+mod logins;
+mod places;
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -27,7 +30,7 @@ pub struct Pod {
     /// What idm/tokens answers to a good session.
     pub refuses_scopes: AtomicBool,
     /// The pod's login waits for the key manager's.
-    together: bool,
+    pub together: AtomicBool,
 }
 
 impl Pod {
@@ -44,6 +47,10 @@ impl Pod {
         self.session.lock().unwrap().clear();
     }
 
+    pub fn revoke_relay(&self) {
+        self.relay.lock().unwrap().clear();
+    }
+
     pub fn revoke_bearer(&self) {
         self.bearer.lock().unwrap().clear();
     }
@@ -58,7 +65,7 @@ impl Pod {
         let session = holds("sessiontoken", &self.session);
         let good = match path.as_str() {
             LOGIN | "/sessionauth/v1/authenticate" | "/login/pubkey/app/authenticate" => {
-                if self.together {
+                if self.together.load(Ordering::SeqCst) {
                     until("the key manager is asked as well", || {
                         !self.relay.lock().unwrap().is_empty()
                     });
@@ -178,13 +185,26 @@ fn the_agent_gets_the_key_manager_s_token_with_the_same_session() {
 #[test]
 fn both_are_asked_at_the_same_time_where_both_are_always_wanted() {
     let pod = Pod {
-        together: true,
+        together: AtomicBool::new(true),
         ..Pod::default()
     };
     let (key, (_, vendor)) = (Key::new(), pod.start());
     let proxy = proxy("symphony", &bot(&key, ", key_manager: always"), &vendor);
     assert_eq!(proxy.get("/agent/v4/x").status(), 200);
     assert_eq!((count(&vendor, LOGIN), count(&vendor, RELAY)), (1, 1));
+}
+
+#[test]
+fn both_are_renewed_at_the_same_time_where_both_were_wanted() {
+    let (key, (pod, vendor)) = (Key::new(), Pod::default().start());
+    let proxy = proxy("symphony", &bot(&key, ""), &vendor);
+    assert_eq!(proxy.get("/agent/v4/x").status(), 200);
+    pod.revoke_session();
+    pod.revoke_relay();
+    // The pod's login waits for the key manager's from now on.
+    pod.together.store(true, Ordering::SeqCst);
+    assert_eq!(proxy.get("/agent/v4/x").status(), 200);
+    assert_eq!((count(&vendor, LOGIN), count(&vendor, RELAY)), (2, 2));
 }
 
 #[test]
@@ -236,6 +256,8 @@ fn a_session_that_ends_is_renewed_whoever_finds_out() {
     let get = |path| assert_eq!(proxy.get(path).status(), 200, "{path}");
     get("/pod/v1/x");
     get("/agent/v4/x");
+    let session = &proxy.app.credentials().views()[0];
+    assert_eq!((session.expires_in, session.next_refresh_in), (None, None));
     pod.revoke_session();
     get("/agent/v4/x");
     assert_eq!(count(&vendor, LOGIN), 2, "{:?}", asked(&vendor));
@@ -249,7 +271,9 @@ fn a_session_that_ends_is_renewed_whoever_finds_out() {
 
 #[test]
 fn a_refused_login_is_final() {
-    let vendor = Upstream::start(|exchange| json(exchange, 401, r#"{"code":401,"message":"no"}"#));
+    let vendor = Upstream::start(|exchange| {
+        json(exchange, 401, r#"{"code":401,"message":"for operators"}"#)
+    });
     let key = Key::new();
     let proxy = proxy("symphony", &bot(&key, ""), &vendor);
     for _ in 0..5 {
@@ -258,6 +282,7 @@ fn a_refused_login_is_final() {
             (answer.status(), answer.code().as_str()),
             (502, "token_rejected")
         );
+        assert!(!answer.text().contains("for operators"), "{answer:?}");
     }
     assert_eq!(vendor.count(), 1);
 }
@@ -306,7 +331,15 @@ fn an_app_acts_on_behalf_of_a_user() {
             "obo_user: 'al ice'",
             "/login/pubkey/app/username/al%20ice/authenticate",
         ),
+        (
+            "obo_user: 'a/l?i#c%e'",
+            "/login/pubkey/app/username/a%2Fl%3Fi%23c%25e/authenticate",
+        ),
         ("obo_user_id: 7", "/login/pubkey/app/user/7/authenticate"),
+        (
+            "obo_user_id: '7/8'",
+            "/login/pubkey/app/user/7%2F8/authenticate",
+        ),
     ] {
         let (key, (_, vendor)) = (Key::new(), Pod::default().start());
         let proxy = proxy("symphony", &bot(&key, &format!(", {who}")), &vendor);

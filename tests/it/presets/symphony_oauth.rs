@@ -2,12 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
+use serde_json::json;
+
 use super::{
-    Key, asked, count, fields, only, proxy,
+    Key, asked, count, fields, json, only, proxy,
     symphony::{Pod, bot},
-    yaml,
+    unsigned, yaml,
 };
-use crate::support::{TestProxy, token};
+use crate::support::{TestProxy, Upstream, token};
 
 const LOGIN: &str = "/login/pubkey/authenticate";
 const IDM: &str = "/login/idm/tokens";
@@ -138,4 +140,88 @@ fn the_session_of_another_credential_will_do() {
     assert_eq!(proxy.get("/pod/v1/x").status(), 200);
     assert_eq!(proxy.get("/files/v1/1").status(), 200);
     assert_eq!((count(&vendor, LOGIN), count(&vendor, IDM)), (1, 1));
+}
+
+#[test]
+fn the_profile_manager_hears_the_pod_s_name_whatever_the_scope() {
+    let (key, (_, vendor)) = (Key::new(), Pod::default().start());
+    let with = bot(
+        &key,
+        ", scope: [sym-files, profile-manager], host: acme.symphony.com",
+    );
+    let proxy = proxy("symphony_oauth", &with, &vendor);
+    assert_eq!(proxy.get("/profile-manager/v1/x").status(), 200);
+    assert_eq!(proxy.get("/files/v1/1").status(), 200);
+    let host = |path| only(&vendor, path).headers("x-symphony-host").len();
+    assert_eq!((host("/profile-manager/v1/x"), host("/files/v1/1")), (1, 0));
+    assert_eq!(
+        (count(&vendor, LOGIN), count(&vendor, IDM)),
+        (1, 1),
+        "one token for both"
+    );
+}
+
+/// `authorizationToken` begins with `Bearer ` already.
+#[test]
+fn the_common_jwt_of_a_login_will_do_for_the_profile_manager() {
+    let key = Key::new();
+    let soon = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_secs()
+        + 300;
+    let common = unsigned(&json!({ "exp": soon }), &token(1));
+    let vendor = Upstream::start({
+        let common = common.clone();
+        move |exchange| match exchange.request.second() {
+            LOGIN => {
+                let body = json!({"name": "sessionToken", "token": token(2), "authorizationToken": format!("Bearer {common}")});
+                json(exchange, 200, &body.to_string());
+            }
+            _ => exchange.answer(200, "", "ok"),
+        }
+    });
+    let proxy = proxy(
+        "symphony_oauth",
+        &bot(&key, ", host: acme.symphony.com, profile_manager: login"),
+        &vendor,
+    );
+    assert_eq!(proxy.get("/profile-manager/v1/x").status(), 200);
+    let carried = only(&vendor, "/profile-manager/v1/x");
+    assert_eq!(
+        carried.headers("authorization"),
+        [format!("Bearer {common}")]
+    );
+    assert_eq!(carried.headers("x-symphony-host"), ["acme.symphony.com"]);
+    assert_eq!(carried.headers("sessiontoken").len(), 0);
+    assert_eq!(count(&vendor, IDM), 0);
+    let views = proxy.app.credentials().views();
+    let view = views
+        .iter()
+        .find(|it| &*it.name == "main.profile_manager")
+        .unwrap();
+    let left = view.expires_in.unwrap().as_secs();
+    assert!((200..=300).contains(&left), "{left}");
+}
+
+#[test]
+fn a_pod_without_a_common_jwt_says_so() {
+    let key = Key::new();
+    let vendor = Upstream::start(|exchange| {
+        let body = json!({"name": "sessionToken", "token": token(1)});
+        json(exchange, 200, &body.to_string());
+    });
+    let proxy = proxy(
+        "symphony_oauth",
+        &bot(&key, ", profile_manager: login"),
+        &vendor,
+    );
+    let answer = proxy.get("/profile-manager/v1/x");
+    assert_eq!(answer.code(), "token_malformed");
+    assert!(
+        answer
+            .text()
+            .contains("no /authorizationToken in the answer"),
+        "{answer:?}"
+    );
 }

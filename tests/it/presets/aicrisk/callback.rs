@@ -1,7 +1,11 @@
 //! An installation whose server calls the redirect URI itself.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -9,8 +13,27 @@ use std::{
 use super::{CODE, TOKEN, client};
 use crate::{
     presets::{asked, count, json, proxy, yaml},
-    support::{Client, Exchange, Gate, TestProxy, Upstream, closed_port, token},
+    support::{Client, Exchange, Gate, TestProxy, Upstream, token, until},
 };
+
+/// An address that nobody else gets: below those that the system gives away.
+fn free_port() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 300).unwrap() * 32;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        let at = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(at).is_ok() {
+            return at;
+        }
+    }
+}
+
+fn nobody_listens(at: SocketAddr) {
+    until("nobody listens any more", || {
+        TcpStream::connect(at).is_err()
+    });
+}
 
 /// Calls the redirect URI and gives the status that came back.
 fn call(at: SocketAddr, line: &str) -> u16 {
@@ -65,7 +88,7 @@ fn listening(at: SocketAddr) -> String {
 
 #[test]
 fn a_code_that_is_brought_before_the_answer_is_taken() {
-    let at = closed_port();
+    let at = free_port();
     let vendor = vendor(move |exchange| {
         assert_eq!(parameter(exchange, "redirect_uri"), super::CALLBACK);
         let state = parameter(exchange, "state");
@@ -81,12 +104,12 @@ fn a_code_that_is_brought_before_the_answer_is_taken() {
         last.headers("authorization"),
         [format!("Bearer {}", token(1))]
     );
-    assert!(TcpStream::connect(at).is_err(), "nobody waits any more");
+    nobody_listens(at);
 }
 
 #[test]
 fn a_code_that_is_brought_after_the_answer_is_waited_for() {
-    let at = closed_port();
+    let at = free_port();
     let vendor = vendor(move |exchange| {
         let state = parameter(exchange, "state");
         exchange.answer(200, "", "soon");
@@ -101,7 +124,7 @@ fn a_code_that_is_brought_after_the_answer_is_waited_for() {
 
 #[test]
 fn a_redirect_will_do_there_too() {
-    let at = closed_port();
+    let at = free_port();
     let vendor = vendor(|exchange| {
         let state = parameter(exchange, "state");
         let location = format!("Location: {}?code=c&state={state}\r\n", super::CALLBACK);
@@ -109,12 +132,12 @@ fn a_redirect_will_do_there_too() {
     });
     let proxy = proxy("aicrisk", &listening(at), &vendor);
     assert_eq!(proxy.get("/api/Users/ListUsers").status(), 200);
-    assert!(TcpStream::connect(at).is_err());
+    nobody_listens(at);
 }
 
 #[test]
 fn only_the_very_call_is_taken() {
-    let at = closed_port();
+    let at = free_port();
     let vendor = vendor(move |exchange| {
         let state = parameter(exchange, "state");
         for line in [
@@ -152,7 +175,7 @@ fn only_the_very_call_is_taken() {
 
 #[test]
 fn an_error_is_brought_like_a_code() {
-    let at = closed_port();
+    let at = free_port();
     let vendor = vendor(move |exchange| {
         let state = parameter(exchange, "state");
         call(
@@ -167,19 +190,19 @@ fn an_error_is_brought_like_a_code() {
 
 #[test]
 fn a_refusal_is_not_waited_upon() {
-    let at = closed_port();
+    let at = free_port();
     let vendor = Upstream::start(super::refuse);
     let proxy = proxy("aicrisk", &listening(at), &vendor);
     assert_eq!(proxy.get("/api/Users/ListUsers").code(), "token_rejected");
-    assert!(TcpStream::connect(at).is_err());
+    nobody_listens(at);
 }
 
 /// Eight users at once, whose codes come in another order than they were asked for.
 #[test]
 fn runs_at_the_same_time_do_not_mix() {
     const USERS: usize = 8;
-    let at = closed_port();
-    let waiting = std::sync::Mutex::new(Vec::new());
+    let at = free_port();
+    let waiting = Mutex::new(Vec::new());
     let vendor = vendor({
         let all_wait = Gate::default();
         move |exchange| {
@@ -239,12 +262,12 @@ fn runs_at_the_same_time_do_not_mix() {
         );
     }
     assert_eq!(count(&vendor, CODE), USERS + 1);
-    assert!(TcpStream::connect(at).is_err());
+    nobody_listens(at);
 }
 
 #[test]
 fn an_address_that_is_taken_is_said_so() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let vendor = vendor(|exchange| exchange.answer(200, "", "done"));
     let proxy = proxy("aicrisk", &listening(taken.local_addr().unwrap()), &vendor);
     let answer = proxy.get("/api/Users/ListUsers");
@@ -256,7 +279,7 @@ fn an_address_that_is_taken_is_said_so() {
 
 #[test]
 fn nobody_who_comes_is_a_timeout() {
-    let at = closed_port();
+    let at = free_port();
     let vendor = vendor(|exchange| exchange.answer(200, "", "done"));
     let address = vendor.address();
     let proxy = TestProxy::start(&format!(
@@ -268,5 +291,5 @@ fn nobody_who_comes_is_a_timeout() {
          routes:\n  - {{ match: /, upstream: 'http://{address}/', credential: main }}\n"
     ));
     assert_eq!(proxy.get("/x").code(), "token_timeout");
-    assert!(TcpStream::connect(at).is_err());
+    nobody_listens(at);
 }
