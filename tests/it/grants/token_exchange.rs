@@ -73,6 +73,28 @@ fn subject_and_actor_are_sent_with_their_types() {
 }
 
 #[test]
+fn every_type_of_token_can_be_named() {
+    let subject = file("types", &token(50));
+    for (word, urn) in [
+        ("access_token", None),
+        ("refresh_token", None),
+        ("id_token", None),
+        ("saml1", None),
+        ("saml2", None),
+        ("jwt", None),
+        ("'urn:x-vendor:key'", Some("urn:x-vendor:key")),
+    ] {
+        let server = Upstream::start(|exchange| issue(exchange, ""));
+        let upstream = Upstream::ok();
+        let more = format!("subject: {{ file: '{}', type: {word} }}", subject.display());
+        let proxy = start(&server, &more, &upstream);
+        assert_eq!(proxy.get("/").status(), 200, "{word}");
+        let wanted = urn.map_or_else(|| format!("{URN}:{word}"), str::to_owned);
+        assert_eq!(form(&server.request())["subject_token_type"], wanted);
+    }
+}
+
+#[test]
 fn a_refused_link_is_asked_for_another_once() {
     for (status, error) in [
         (401, "invalid_request"),

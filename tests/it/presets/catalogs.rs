@@ -1,5 +1,7 @@
 //! `iceberg`, and what is peculiar to one catalog or another: Polaris, Unity, Gravitino, SeaweedFS.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{asked, count, fields, from_now, json, only, part, proxy, yaml};
@@ -246,4 +248,33 @@ fn a_client_that_logs_in_once_can_be_given_a_month() {
     let ends = from_now(&part(said["access_token"].as_str().unwrap(), 1)["exp"]);
     assert!((month - 5..=month).contains(&ends), "{ends}");
     assert_eq!(catalog.count(), 0);
+}
+
+/// The specification allows a subject that nobody has signed.
+#[test]
+fn a_user_can_be_named_by_an_unsecured_jwt() {
+    let catalog = catalog(ok);
+    let with = format!("{CLIENT}, subject: {{ mint: {{ issuer: proxy, audience: lake }} }}");
+    let file = yaml("iceberg", &with, &catalog).replace(
+        "credential: main }",
+        "credential: main, subject: { header: X-User } }",
+    );
+    let proxy = TestProxy::start(&format!(
+        "callers:\n  portal: {{ api_key: {{ key: the-portal-s-key }}, may_name_users: true }}\n{file}"
+    ));
+    let answer = proxy.send(
+        "GET /v1/config HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: the-portal-s-key\r\nX-User: ann\r\n\r\n",
+    );
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    let exchange = &catalog.requests()[1];
+    let form: BTreeMap<_, _> = form_urlencoded::parse(&exchange.body).collect();
+    let jwt = &form["subject_token"];
+    assert_eq!(part(jwt, 0)["alg"], "none");
+    assert_eq!(jwt.rsplit('.').next(), Some(""), "{jwt}");
+    let claims = part(jwt, 1);
+    for (name, wanted) in [("iss", "proxy"), ("aud", "lake"), ("sub", "ann")] {
+        assert_eq!(claims[name], wanted, "{claims}");
+    }
+    assert!((295..=300).contains(&from_now(&claims["exp"])), "{claims}");
+    assert!(form["subject_token_type"].ends_with(":jwt"), "{form:?}");
 }

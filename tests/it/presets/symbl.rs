@@ -18,13 +18,11 @@ fn symbl(life: &'static str, api: impl Fn(&mut Exchange<'_>) + Send + Sync + 'st
     })
 }
 
+/// One member is misspelled, as in the vendor's own schema.
 fn generate(exchange: &mut Exchange<'_>, number: usize, life: &str) {
     let token = token(number);
-    json(
-        exchange,
-        200,
-        &format!(r#"{{"accessToken":"{token}","expiresIn":{life}}}"#),
-    );
+    let body = format!(r#"{{"accessToken":"{token}","expiresIn":{life},"refershToken":"unused"}}"#);
+    json(exchange, 200, &body);
 }
 
 fn ok(exchange: &mut Exchange<'_>) {

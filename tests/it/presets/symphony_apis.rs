@@ -269,3 +269,38 @@ fn a_session_is_every_client_s_and_another_one_s_where_anything_changes() {
         assert_eq!(logins(), total, "{changed}");
     }
 }
+
+/// The gateway before a pod may want to know who comes, besides the pod.
+#[test]
+fn a_header_for_a_gateway_can_be_put_beside_each_api_s_own() {
+    let (key, pod) = (Key::new(), pod(ok));
+    let file = yaml("symphony", &bot(&key, ""), &pod);
+    let at = format!("http://{}", pod.address());
+    let session = "{ header: sessionToken, value: '{{ session_token }}' }";
+    let relay = "{ header: keyManagerToken, value: '{{ key_manager_token }}', optional: true }";
+    let gateway = "{ header: X-Gateway-Key, value: for-the-gateway }";
+    let file = file.replace(
+        "credential: main }",
+        &format!("credential: main, inject: [{session}, {gateway}] }}"),
+    );
+    let proxy = TestProxy::start(&format!(
+        "{file}  - {{ name: agent, match: /agent/, upstream: '{at}/agent/', credential: main.agent, \
+         inject: [{session}, {relay}, {gateway}] }}\n"
+    ));
+    for (path, wanted) in [
+        ("/pod/v1/x", &["sessiontoken", "x-gateway-key"][..]),
+        (
+            "/agent/v4/x",
+            &["keymanagertoken", "sessiontoken", "x-gateway-key"],
+        ),
+    ] {
+        let own = "X-Gateway-Key: mine\r\nSessionToken: mine\r\nKeyManagerToken: mine\r\n";
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{own}\r\n");
+        assert_eq!(proxy.send(head).status(), 200, "{path}");
+        let sent = only(&pod, path);
+        let all = fields(&sent);
+        let names: Vec<_> = all.iter().map(|it| it.split(':').next().unwrap()).collect();
+        assert_eq!(names, wanted, "{path}");
+        assert_eq!(sent.headers("x-gateway-key"), ["for-the-gateway"]);
+    }
+}

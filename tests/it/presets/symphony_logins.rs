@@ -139,6 +139,36 @@ fn of_a_login_s_answer_only_the_token_is_needed() {
     }
 }
 
+/// An answer says for which header its token is.
+#[test]
+fn a_login_that_names_another_header_brings_nothing() {
+    for (wrong, path) in [("/pubkey/", "/pod/v1/x"), ("/relay/", "/agent/v4/x")] {
+        for name in ["Host", "Authorization", "sessiontoken", ""] {
+            let (key, pod) = (
+                Key::new(),
+                pod(
+                    move |exchange| match exchange.request.second().contains(wrong) {
+                        true => json(
+                            exchange,
+                            200,
+                            &json!({"name": name, "token": token(1)}).to_string(),
+                        ),
+                        false => give(exchange),
+                    },
+                ),
+            );
+            let proxy = proxy("symphony", &bot(&key, ""), &pod);
+            let answer = proxy.get(path);
+            assert_eq!(
+                (answer.status(), &*answer.code()),
+                (502, "token_rejected"),
+                "{name}"
+            );
+            assert_eq!(count(&pod, path), 0, "{name}");
+        }
+    }
+}
+
 /// An account with a certificate.
 struct Account {
     cert: Temporary,
