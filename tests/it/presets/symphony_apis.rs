@@ -17,14 +17,14 @@ const LOGIN: &str = "/login/pubkey/authenticate";
 const RELAY: &str = "/relay/pubkey/authenticate";
 const IDM: &str = "/login/idm/tokens";
 
-/// A pod that gives whatever is asked for; `api` answers all else, and is told how many of its
+/// A pod that gives whatever is asked for, also below `/context`; `api` answers all else, and is told how many of its
 /// requests came before.
 fn pod(api: impl Fn(&mut Exchange<'_>, usize) + Send + Sync + 'static) -> Upstream {
     let before = AtomicUsize::new(0);
     Upstream::start(move |exchange| {
         let token = token(exchange.number + 1);
         let path = exchange.request.second().split('?').next();
-        let body = match path.unwrap_or_default() {
+        let body = match path.unwrap_or_default().trim_start_matches("/context") {
             LOGIN => json!({"name": "sessionToken", "token": token}),
             RELAY => json!({"name": "keyManagerToken", "token": token}),
             IDM => json!({"token_type": "Bearer", "expires_in": 1800, "access_token": token}),
@@ -53,6 +53,55 @@ fn the_pod_s_apis_get_the_session_alone_and_the_key_manager_is_not_asked() {
         assert_eq!(carried, [format!("sessiontoken: {}", token(1))], "{path}");
     }
     assert_eq!((count(&pod, LOGIN), count(&pod, RELAY)), (1, 0));
+}
+
+/// A gateway puts something before all paths.
+#[test]
+fn behind_a_context_each_api_gets_its_own_all_the_same() {
+    for (preset, paths, headers) in [
+        (
+            "symphony",
+            ["/pod/v1/x", "/agent/v4/x"],
+            [&["sessiontoken"][..], &["keymanagertoken", "sessiontoken"]],
+        ),
+        (
+            "symphony_oauth",
+            ["/files/v1/1", "/profile-manager/v1/x"],
+            [&["authorization"], &["authorization"]],
+        ),
+    ] {
+        let (key, pod) = (Key::new(), pod(ok));
+        let with = bot(&key, ", context: /context").replace("VENDOR", "VENDOR/context");
+        let file = yaml(preset, &with, &pod);
+        let file = file.replace("/', credential", "/context/', credential");
+        let proxy = TestProxy::start(&file);
+        for (path, wanted) in paths.into_iter().zip(headers) {
+            assert_eq!(proxy.get(path).status(), 200, "{path}");
+            let sent = fields(&only(&pod, &format!("/context{path}")));
+            let names: Vec<_> = sent
+                .iter()
+                .map(|it| it.split(':').next().unwrap())
+                .collect();
+            assert_eq!(names, wanted, "{path}");
+        }
+        let scopes: Vec<_> = asked(&pod)
+            .into_iter()
+            .filter(|it| it.contains(IDM))
+            .collect();
+        let expected: &[&str] = match preset {
+            "symphony" => &[],
+            _ => &["scope=sym-files", "scope=profile-manager"],
+        };
+        assert!(
+            scopes
+                .iter()
+                .map(|it| it.split('?').nth(1).unwrap())
+                .eq(expected.iter().copied()),
+            "{scopes:?}"
+        );
+        let answer = proxy.post("/login/idm/tokens", b"");
+        assert_eq!(answer.code(), "token_endpoint_denied", "{preset}");
+    }
 }
 
 #[test]

@@ -239,6 +239,35 @@ fn on_behalf_of_a_user_there_is_no_scoped_token() {
 }
 
 #[test]
+fn each_part_may_be_a_server_of_its_own_below_a_context() {
+    let (pod, relay) = (pod(give), pod(give));
+    let agent = Upstream::ok();
+    let (key, at) = (Key::new(), |server: &Upstream| {
+        format!("http://{}", server.address())
+    });
+    let proxy = TestProxy::start(&format!(
+        "credentials:\n  main:\n    preset: symphony\n    with:\n      pod_url: {pod}/p\n      key_manager_url: {relay}/k\n      \
+         agent_url: {agent}/a\n      context: /a\n      username: robot\n      key: {{ file: {} }}\n\
+         routes:\n  - {{ match: /, upstream: '{pod}/p/', credential: main }}\n  \
+         - {{ match: /agent/, upstream: '{agent}/a/agent/', credential: main }}\n",
+        key.file.path(),
+        pod = at(&pod),
+        relay = at(&relay),
+        agent = at(&agent),
+    ));
+    assert_eq!(proxy.get("/agent/v4/x").status(), 200);
+    assert_eq!(proxy.get("/pod/v1/x").status(), 200);
+    assert_eq!(asked(&relay), ["POST /k/relay/pubkey/authenticate"]);
+    assert_eq!(
+        asked(&pod),
+        ["POST /p/login/pubkey/authenticate", "GET /p/pod/v1/x"]
+    );
+    let carried = only(&agent, "/a/agent/v4/x");
+    assert_eq!(carried.headers("sessiontoken").len(), 1);
+    assert_eq!(carried.headers("keymanagertoken").len(), 1);
+}
+
+#[test]
 fn the_pod_s_name_gives_all_its_hosts() {
     let (key, account) = (Key::new(), Account::new());
     let bot = format!("username: robot, key: {{ file: {} }}", key.file.path());
