@@ -10,6 +10,7 @@ mod answers;
 mod architecture;
 mod certificates;
 mod cli;
+mod contracts;
 mod doctor;
 mod emulate;
 mod exchange;
