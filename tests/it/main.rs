@@ -8,6 +8,7 @@
 
 mod answers;
 mod architecture;
+mod callers;
 mod certificates;
 mod cli;
 mod contracts;
