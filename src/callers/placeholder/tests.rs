@@ -155,6 +155,20 @@ fn a_given_key_knows_placeholders_of_other_processes_and_no_other_key_does() {
 }
 
 #[test]
+fn what_the_given_key_signs_elsewhere_is_no_placeholder() {
+    let placeholders = Placeholders::new("pod", Some(&Secret::new("one")), HOUR);
+    let token = placeholders.issue(&batch(), NOW);
+    let (signed, _) = token.expose().rsplit_once('.').unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, b"one");
+    let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
+    let elsewhere = format!("{signed}.{signature}");
+    assert_eq!(
+        placeholders.check(elsewhere.as_bytes(), &batch(), NOW),
+        Err(PlaceholderRefused::Unknown)
+    );
+}
+
+#[test]
 fn a_placeholder_is_found_in_whatever_it_stands_in() {
     let token = pod().issue(&batch(), NOW);
     let token = token.expose();
@@ -185,10 +199,22 @@ fn a_long_text_is_no_placeholder() {
         "A".repeat(MOST_BYTES).as_str(),
     ]
     .concat();
-    assert_eq!(
-        pod().check(token.as_bytes(), &batch(), NOW),
-        Err(PlaceholderRefused::Unknown)
-    );
+    let of_length = |length: usize| {
+        let exp = (NOW + HOUR).as_secs();
+        let fill = "A".repeat(length);
+        let claims = format!(
+            r#"{{"iss":"{ISSUER}","aud":"pod","sub":"batch","iat":0,"exp":{exp},"fill":"{fill}"}}"#
+        );
+        forged(r#"{"alg":"HS256","typ":"JWT"}"#, &claims)
+    };
+    assert_eq!(pod().check(&of_length(100), &batch(), NOW), Ok(()));
+    // Whoever signed it: nobody else has the key, and no placeholder of ours is as long.
+    for token in [token.into_bytes(), of_length(MOST_BYTES)] {
+        assert_eq!(
+            pod().check(&token, &batch(), NOW),
+            Err(PlaceholderRefused::Unknown)
+        );
+    }
 }
 
 #[test]

@@ -181,6 +181,29 @@ fn an_endpoint_that_its_issuer_names_is_known_by_its_last_word() {
     assert_eq!(vendor.requests(), []);
 }
 
+/// What one credential is bought with buys the other: neither's login is for clients, on the routes of both.
+#[test]
+fn the_logins_of_credentials_that_build_on_one_another_are_denied_on_the_routes_of_both() {
+    let (first, second) = (super::vendor(), super::vendor());
+    let proxy = TestProxy::start(&format!(
+        "credentials:\n  login:\n    client_credentials:\n      token_url: http://{one}/token\n      \
+         client_id: tester\n      client_secret: {{ env: SECRET }}\n  \
+         main: {{ token_exchange: {{ token_url: 'http://{two}/token', subject: {{ credential: login }} }} }}\n\
+         routes:\n  - {{ match: /one/, upstream: 'http://{one}/', credential: main }}\n  \
+         - {{ match: /two/, upstream: 'http://{two}/', credential: login }}\n",
+        one = first.address(),
+        two = second.address(),
+    ));
+    for target in ["/one/token", "/two/token"] {
+        assert_eq!(
+            proxy.get(target).code(),
+            "token_endpoint_denied",
+            "{target}"
+        );
+    }
+    assert_eq!((first.count(), second.count()), (0, 0));
+}
+
 #[test]
 fn a_path_that_serves_everything_is_denied_with_the_endpoints_query_only() {
     let vendor = Upstream::start(|exchange| {

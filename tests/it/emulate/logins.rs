@@ -1,7 +1,12 @@
 //! A client that insists on logging in gets an answer in its vendor's shape, and the vendor hears nothing.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
 use super::{bearer, json, rig, secret_form};
-use crate::support::{SECRET, TestProxy, Upstream};
+use crate::support::{PATIENCE, SECRET, TestProxy, Upstream};
 
 #[test]
 fn any_credentials_log_in_and_the_vendor_hears_nothing() {
@@ -105,6 +110,19 @@ fn a_login_is_read_to_64_kib_and_no_further() {
     }
     assert_eq!(client.answer().status(), 400);
     assert_eq!(rig.vendor.requests(), []);
+}
+
+#[test]
+fn a_login_whose_body_does_not_come_is_given_up() {
+    let rig = rig("true");
+    let mut client = TcpStream::connect(rig.proxy.address()).unwrap();
+    client.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+    let head = "POST /v/token HTTP/1.1\r\nHost: localhost\r\nX-Caller: batch-key\r\nContent-Length: 9\r\n\r\nscope";
+    client.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    rig.check();
 }
 
 #[test]
