@@ -173,6 +173,12 @@ mod tests {
     }
 
     #[test]
+    fn two_actors_for_one_subject_share_nothing() {
+        assert_ne!(tokens("a", Some("b")), tokens("a", Some("c")));
+        assert_ne!(tokens("a", Some("b")), tokens("a", None));
+    }
+
+    #[test]
     fn kinds_do_not_share_keys() {
         assert_ne!(user("a"), tokens("a", None));
         assert_ne!(user("own"), Subject::Own.key());

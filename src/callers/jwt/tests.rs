@@ -296,6 +296,63 @@ fn key_sets_are_bounded_and_hold_no_shared_secrets() {
 }
 
 #[test]
+fn a_token_longer_than_any_issuer_makes_is_none() {
+    let issuer = Issuer::new("one");
+    let callers = knowing(&issuer);
+    let filled = |length| issuer.token(&claims(&json!({ "fill": "x".repeat(length) })));
+    known(&callers, &filled(8 * 1024));
+    assert!(matches!(
+        ask(&callers, &filled(16 * 1024)),
+        Verdict::Unknown(CallerUnknown::Absent { .. })
+    ));
+}
+
+#[test]
+fn what_is_remembered_of_a_token_counts_in_its_callers_header_only() {
+    let issuer = Issuer::new("one");
+    let keys = fixed(&[issuer.jwk()]);
+    let desk = JwtCaller {
+        name: "desk".into(),
+        header: HeaderName::from_static("x-assertion"),
+        ..caller(Arc::clone(&keys))
+    };
+    let callers = Callers::new(Vec::new(), vec![caller(keys), desk]);
+    let token = issuer.token(&claims(&json!({})));
+    assert_eq!(&*known(&callers, &token).name, "people");
+    let mut headers = HeaderMap::new();
+    headers.insert("x-assertion", token.parse().unwrap());
+    match callers.authenticate(&headers) {
+        Verdict::Known(Caller::Known(identity)) => assert_eq!(&*identity.name, "desk"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_token_without_a_key_id_costs_few_tries() {
+    let strangers: Vec<_> = (0..4).map(|_| Issuer::new("stranger")).collect();
+    let issuer = Issuer::new("one");
+    let mut keys: Vec<_> = strangers.iter().map(Issuer::jwk).collect();
+    keys.push(issuer.jwk());
+    let token = issuer.sign(&json!({ "alg": "ES256" }), &claims(&json!({})));
+    let of = |keys: &[Value]| Callers::new(Vec::new(), vec![caller(fixed(keys))]);
+    known(&of(&keys[1..]), &token);
+    assert_eq!(
+        refused(&of(&keys), &token),
+        "its signature or form is not good"
+    );
+}
+
+#[test]
+fn a_key_that_is_for_something_else_verifies_nothing() {
+    for (member, value) in [("use", "enc"), ("alg", "ES384")] {
+        let mut key = Issuer::new("one").jwk();
+        key[member] = json!(value);
+        let read = KeySet::fixed("test", set_of(&[key])).map(|_| ());
+        assert_eq!(read, Err(KeySetError::NoKey), "{member}");
+    }
+}
+
+#[test]
 fn proofs_of_two_callers_are_refused() {
     let issuer = Issuer::new("one");
     let other = HeaderName::from_static("x-assertion");
@@ -468,6 +525,64 @@ async fn a_request_does_not_wait_long_for_keys() {
     // Still under way: the layer does not wait a second time.
     assert!(matches!(verdict, Verdict::Later(_)));
     assert_eq!(began.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_is_down_is_not_asked_for_each_token() {
+    let issuer = Issuer::new("one");
+    let server = Arc::new(Server::default());
+    let callers = server.callers();
+    for n in 0..10 {
+        let token = issuer.token(&claims(&json!({ "n": n })));
+        assert!(matches!(
+            ask_twice(&callers, &token).await,
+            Verdict::Unknown(CallerUnknown::NoKeys)
+        ));
+    }
+    assert_eq!(server.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawn_key_is_found_out_although_no_token_names_another() {
+    let (old, new) = (Issuer::new("old"), Issuer::new("new"));
+    let server = Arc::new(Server::default());
+    server.publish(Some(set_of(&[old.jwk()])));
+    let callers = server.callers();
+    let token = old.token(&claims(&json!({})));
+    let _ = ask_twice(&callers, &token).await;
+    server.publish(Some(set_of(&[new.jwk()])));
+    tokio::time::advance(Duration::from_secs(14 * 60)).await;
+    known(&callers, &token);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(server.calls(), 1);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    known(&callers, &token);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(server.calls(), 2);
+    assert_eq!(
+        refused(&callers, &token),
+        "its key is not one of the issuer's"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_never_ends_is_given_up() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let silent = KeySets::new(tokio::runtime::Handle::current()).remote(
+        [0; 32],
+        "test",
+        Box::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Box::pin(std::future::pending())
+        }),
+    );
+    let callers = Callers::new(Vec::new(), vec![caller(silent)]);
+    let token = Issuer::new("one").token(&claims(&json!({})));
+    let _ = ask_twice(&callers, &token).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let _ = ask_twice(&callers, &token).await;
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
 }
 
 const ISSUER: &str = "https://login.example.com";
