@@ -1,6 +1,6 @@
 //! `exec`: a program that prints a token, for what no protocol of ours obtains.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{io::ErrorKind, process::Stdio, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -150,12 +150,10 @@ impl Exec {
                 format!("it did not end within {limit:?}"),
             ));
         };
-        let (stdout, stderr, status) = outcome.map_err(|error| {
-            FetchError::transient(FailureKind::Failing, format!("it can't be read: {error}"))
+        let (stdout, stderr, status) = outcome.map_err(|error| match error.kind() {
+            ErrorKind::FileTooLarge => FetchError::malformed("it printed more than 64 KiB"),
+            _ => FetchError::transient(FailureKind::Failing, format!("it can't be read: {error}")),
         })?;
-        if stdout.len() > MOST_PRINTED {
-            return Err(FetchError::malformed("it printed more than 64 KiB"));
-        }
         if !status.success() {
             let said = self.first_line(&stderr, &stdout);
             return Err(FetchError::transient(
@@ -223,13 +221,15 @@ impl Group {
     )> {
         let stdout = self.0.stdout.take().expect("stdout is piped");
         let stderr = self.0.stderr.take().expect("stderr is piped");
-        let (stdout, stderr) = tokio::try_join!(
-            bounded(stdout, MOST_PRINTED, false),
-            bounded(stderr, MOST_SAID, true),
-        )?;
-        if stdout.len() > MOST_PRINTED {
-            self.kill();
-        }
+        let printed = async {
+            let printed = bounded(stdout, MOST_PRINTED, false).await?;
+            // An error, so that nobody waits for what it still has to say.
+            match printed.len() > MOST_PRINTED {
+                true => Err(ErrorKind::FileTooLarge.into()),
+                false => Ok(printed),
+            }
+        };
+        let (stdout, stderr) = tokio::try_join!(printed, bounded(stderr, MOST_SAID, true))?;
         let status = self.0.wait().await?;
         Ok((stdout, stderr, status))
     }

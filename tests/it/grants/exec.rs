@@ -92,6 +92,14 @@ fn one_that_prints_without_end_is_stopped() {
 }
 
 #[test]
+fn one_that_printed_too_much_is_not_waited_for() {
+    let began = now();
+    let (told, _) = run("yes | head -c 70000; exec sleep 30", "timeout: 20s");
+    assert!(told.contains("more than 64 KiB"), "{told}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
 fn one_that_complains_without_end_stands_in_nobodys_way() {
     let script = format!("yes no | head -c 1000000 >&2; echo {}", token(1));
     let (_, sent) = run(&script, "");
