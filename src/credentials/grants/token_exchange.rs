@@ -360,3 +360,6 @@ fn is_refused(error: &FetchError) -> bool {
 
 const KEY: &str = "token_exchange";
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+#[cfg(test)]
+mod tests;

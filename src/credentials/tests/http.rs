@@ -1,7 +1,10 @@
 //! The real client against an endpoint that answers what a test says, byte by byte, over loopback.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use tokio::{
 };
 
 use crate::{
+    clock,
     credentials::{
         Client, ClientAuth, Credential, Endpoint, EndpointError, EndpointSettings, Extras,
         FailureKind, Fetch, FetchError, Retry, Source, TokenCall, TokenCallError,
@@ -311,11 +315,48 @@ async fn a_connection_refused_cut_or_silent_is_told_apart() {
         ClientAuth::Basic(client()),
         Extras::default(),
     );
+    let began = clock::now();
     let error = ClientCredentials::new(call.unwrap())
         .fetch(Fetch::FIRST)
         .await
         .unwrap_err();
     assert_eq!(error.kind, FailureKind::Timeout);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn an_endpoint_gets_eight_calls_at_a_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    tokio::spawn({
+        let most = Arc::clone(&most);
+        async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+                tokio::spawn(async move {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    read_request(&mut stream).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    let body = answer("200 OK", "", r#"{"access_token":"t"}"#);
+                    let _ = stream.write_all(body.as_bytes()).await;
+                });
+            }
+        }
+    });
+    let source = source(&url, ClientAuth::Basic(client()), Extras::default());
+    let source = Arc::new(source);
+    let calls: Vec<_> = (0..24)
+        .map(|_| {
+            let source = Arc::clone(&source);
+            tokio::spawn(async move { source.fetch(Fetch::FIRST).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap().expect("a token");
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 8);
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ fn one_that_printed_too_much_is_not_waited_for() {
 
 #[test]
 fn one_that_complains_without_end_stands_in_nobodys_way() {
-    let script = format!("yes no | head -c 1000000 >&2; echo {}", token(1));
+    let script = format!("yes no | head -c 1000000 >&2 && echo {}", token(1));
     let (_, sent) = run(&script, "");
     assert_eq!(sent, [token(1)]);
 }

@@ -198,6 +198,37 @@ fn a_declined_login_is_1_and_leaves_nothing() {
 }
 
 #[test]
+fn a_code_that_nobody_enters_ends_the_login() {
+    let _ = fs::remove_file(kept("idle"));
+    let server = Upstream::start(|exchange| match exchange.number {
+        0 => json(exchange, 200, &BEGUN.replace(":60", ":2")),
+        1..6 => json(exchange, 400, r#"{"error":"authorization_pending"}"#),
+        _ => json(exchange, 400, r#"{"error":"access_denied"}"#),
+    });
+    let upstream = Upstream::ok();
+    let yaml = yaml("idle", &device(&server), &upstream);
+    let (output, told) = login("idle", &yaml, |_| None);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("expired before it was entered"), "{told}");
+    assert!(server.count() <= 3 && !kept("idle").exists());
+}
+
+#[test]
+fn a_code_that_a_terminal_would_obey_is_not_shown() {
+    let upstream = Upstream::ok();
+    for shown in ["WDJB-MJHT", "https://v.example/d"] {
+        let begun = BEGUN.replace(shown, &format!("{shown}\\u001b[2J"));
+        let server = Upstream::start(move |exchange| json(exchange, 200, &begun));
+        let yaml = yaml("odd", &device(&server), &upstream);
+        let (output, told) = login("odd", &yaml, |_| None);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("can't be shown"), "{told}");
+        assert!(!told.contains('\u{1b}'), "{told:?}");
+        assert_eq!(server.count(), 1);
+    }
+}
+
+#[test]
 fn what_needs_no_person_or_does_not_exist_is_2() {
     let server = Upstream::ok();
     let kind = format!("{{ client_credentials: {{ {} }} }}", client(&server));

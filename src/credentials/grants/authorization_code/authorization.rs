@@ -275,7 +275,12 @@ mod tests {
 
     #[test]
     fn what_is_not_the_answer_to_our_question_is_refused() {
+        let long = format!(
+            "https://app.example/back?state=st&code={}",
+            "x".repeat(4097)
+        );
         for (text, why) in [
+            (long.as_str(), "no code"),
             ("https://app.example/back?code=1", "not the state"),
             (
                 "https://app.example/back?code=1&state=other",
