@@ -12,7 +12,7 @@ use crate::secret::Secret;
 mod pem;
 
 pub use pem::KeyError;
-pub(super) use pem::private_key;
+pub(super) use pem::{Pair, private_key};
 
 crate::config_words! {
     /// How a JWT is signed (RFC 7518 3.1, RFC 8037).

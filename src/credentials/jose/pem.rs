@@ -49,6 +49,52 @@ pub enum KeyError {
     /// A good key, but no algorithm for it is known.
     #[error("no algorithm signs with {0}")]
     NoAlgorithm(&'static str),
+    /// A good key, but not one for what is signed with each request.
+    #[error(
+        "this is {0}: each request is signed, by an EC key on P-256 or P-384, or an Ed25519 key"
+    )]
+    NotForRequests(&'static str),
+}
+
+/// A key that signs at once: `EncodingKey` reads its own anew for each signature.
+pub(in crate::credentials) enum Pair {
+    /// On P-256 or P-384; the signature is what a JWT holds.
+    Ec(EcdsaKeyPair),
+    /// On Ed25519.
+    Ed25519(Ed25519KeyPair),
+}
+
+impl Pair {
+    /// The pair in a PEM text, for this algorithm or the usual one of its kind.
+    pub(in crate::credentials) fn read(
+        algorithm: Option<Algorithm>,
+        pem: &Secret,
+    ) -> Result<(Algorithm, Self), KeyError> {
+        let der = private_key(pem)?;
+        let kind = Kind::of(&der)?;
+        let algorithm = match kind {
+            Kind::Ec(Curve::P256 | Curve::P384) | Kind::Ed25519 => kind.fitting(algorithm)?,
+            other => return Err(KeyError::NotForRequests(other.shown())),
+        };
+        let pair = match kind {
+            Kind::Ec(curve) => {
+                EcdsaKeyPair::from_private_key_der(curve.signing(), der.secret_der()).map(Self::Ec)
+            }
+            _ => Ed25519KeyPair::from_pkcs8(der.secret_der()).map(Self::Ed25519),
+        };
+        pair.map(|pair| (algorithm, pair))
+            .map_err(|_| KeyError::Damaged)
+    }
+
+    /// A new pair; ES384 and EdDSA have their own, all else is on P-256.
+    pub(in crate::credentials) fn generate(algorithm: Algorithm) -> Self {
+        let made = match algorithm {
+            Algorithm::EdDsa => Ed25519KeyPair::generate().map(Self::Ed25519),
+            Algorithm::Es384 => EcdsaKeyPair::generate(Curve::P384.signing()).map(Self::Ec),
+            _ => EcdsaKeyPair::generate(Curve::P256.signing()).map(Self::Ec),
+        };
+        made.expect("the system has random numbers")
+    }
 }
 
 /// The key, for this algorithm or the usual one of its kind.
@@ -58,20 +104,7 @@ pub(super) fn read(
 ) -> Result<(Algorithm, EncodingKey), KeyError> {
     let der = private_key(pem)?;
     let kind = Kind::of(&der)?;
-    let algorithm = match algorithm {
-        Some(algorithm) => algorithm,
-        None => kind
-            .algorithm()
-            .ok_or(KeyError::NoAlgorithm(kind.shown()))?,
-    };
-    let wanted = Kind::wanted(algorithm);
-    if kind != wanted {
-        return Err(KeyError::Kind {
-            algorithm: algorithm.name(),
-            wanted: wanted.shown(),
-            found: kind.shown(),
-        });
-    }
+    let algorithm = kind.fitting(algorithm)?;
     let key = match (kind, &*der) {
         (Kind::Rsa, PrivateKeyDer::Pkcs8(key)) => {
             EncodingKey::from_rsa_der(inner(key.secret_pkcs8_der()).ok_or(KeyError::Damaged)?)
@@ -172,6 +205,21 @@ impl Kind {
             .find(|curve| EcdsaKeyPair::from_private_key_der(curve.signing(), bytes).is_ok())
             .map(Self::Ec)
             .ok_or(KeyError::Damaged)
+    }
+
+    /// The algorithm that is asked for, if it is one for this kind, or the usual one.
+    fn fitting(self, algorithm: Option<Algorithm>) -> Result<Algorithm, KeyError> {
+        let Some(algorithm) = algorithm else {
+            return self.algorithm().ok_or(KeyError::NoAlgorithm(self.shown()));
+        };
+        match Self::wanted(algorithm) {
+            wanted if wanted == self => Ok(algorithm),
+            wanted => Err(KeyError::Kind {
+                algorithm: algorithm.name(),
+                wanted: wanted.shown(),
+                found: self.shown(),
+            }),
+        }
     }
 
     fn wanted(algorithm: Algorithm) -> Self {
