@@ -11,9 +11,10 @@
 //!   Authenticate       who calls                               Admitted      -> Authenticated
 //!   MatchRoute         which route; may this caller use it     Authenticated -> Routed
 //!                      (a vendor's login ends here: refused, or answered with a placeholder)
-//!   RetryRejected      replays at most once                    Routed (re-enters everything below)
+//!   RetryRejected      replays once a reason, at most          Routed (re-enters everything below)
 //!   AttachCredential   leases the credential, waits if it must Routed        -> Credentialed
-//!   Inject             strips what the client sent, adds ours  Credentialed  -> Outbound
+//!   Inject             strips what the client sent, adds ours, Credentialed  -> Outbound
+//!                      the proof of a bound token last
 //!   Forward            pool, deadlines, streaming              Outbound      -> http::Response
 //! ```
 //!
@@ -36,6 +37,7 @@
 //! | login | a path at which the vendor hands out tokens; clients get none of them there |
 //! | placeholder | what a client that insists on logging in holds instead of a token |
 //! | lease | a credential that may be sent now; tells its generation |
+//! | bound, proof | a token may serve only with a key (`credentials::ProofKey`); a proof shows that key for one request |
 //! | flight | the one fetch of a slot that everybody waits for |
 //! | worker | a thread with a runtime, listeners, clients and upstream connections of its own |
 //! | control | the runtime of everything else: token calls, reloads, the health and admin listeners |

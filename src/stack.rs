@@ -35,7 +35,7 @@ pub fn stack(
         // Before the routes: a route says which callers it takes.
         .layer_fn(Authenticate::new)
         .layer_fn(MatchRoute::new)
-        // Above the next two, which it runs again: a replay needs another lease, injected anew.
+        // Above the next two, which it runs again: a replay needs another lease, or another proof, injected anew.
         .layer_fn(RetryRejected::new)
         .layer_fn(AttachCredential::new)
         // Last before the wire: strips what the client sent, then puts in ours.

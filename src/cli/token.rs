@@ -136,10 +136,11 @@ fn described(view: &CredentialView, lease: &Lease) -> String {
             ),
         );
     }
-    if lease.bearer().is_some() {
+    if lease.authorization().is_some() {
+        let scheme = lease.bound().map_or("Bearer", |_| "DPoP");
         row(
             "sent as",
-            "Authorization: Bearer ****, unless `inject:` says otherwise",
+            &format!("Authorization: {scheme} ****, unless `inject:` says otherwise"),
         );
     }
     text

@@ -7,17 +7,20 @@ use http::HeaderName;
 use crate::{
     config::{Decoder, Diagnostic, Sp, Span, raw::Inject, scalars::OneOrList},
     credentials::grants::Placement,
-    injectors::{Injection, Injector, InjectorError, Place, TemplateError},
+    injectors::{Injection, Injector, InjectorError, Place, TemplateError, fold_eq},
 };
 
-/// Where a kind puts its credential by itself; none where diagnostics, at the name on the route, say why that can't be.
+/// Where a kind puts its credential by itself, `bound` where its tokens are bound to a key; none where diagnostics, at the
+/// name on the route, say why that can't be.
 pub(super) fn own(
     placement: &Placement,
+    bound: bool,
     parts: &[&str],
     name: Span,
     decoder: &mut Decoder,
 ) -> Option<Injection> {
     let built = match placement {
+        Placement::Bearer if bound => return Some(Injection::dpop()),
         Placement::Bearer if parts.contains(&"access_token") => return Some(Injection::bearer()),
         Placement::Bearer => {
             decoder.push(
@@ -71,6 +74,26 @@ pub(super) fn compile(
             );
             None
         }
+    }
+}
+
+/// Reports what contradicts a token that is bound to a key: it goes as `DPoP`, with a proof of ours (RFC 9449 7.1).
+pub(super) fn check_bound(raw: &OneOrList<Inject>, decoder: &mut Decoder) {
+    for item in raw.iter() {
+        let Some(header) = &item.header else {
+            continue;
+        };
+        let is = |name: &str| fold_eq(header.as_str(), name);
+        let value = item.value.value.0.expose();
+        let error = if is("dpop") {
+            "this header holds the proof of the token, which is made for each request"
+        } else if is("authorization") && value.replace(' ', "") != BOUND {
+            "a token that is bound by `dpop` goes as `Authorization: DPoP {{ access_token }}`"
+        } else {
+            continue;
+        };
+        let error = Diagnostic::error(header.span, error);
+        decoder.push(error.hint("remove this injection, or `dpop` from the credential"));
     }
 }
 
@@ -145,3 +168,6 @@ pub(super) fn is_ours(name: &HeaderName) -> bool {
     ];
     OURS.contains(&name.as_str())
 }
+
+/// The template of a bound token's `Authorization`, without its spaces.
+const BOUND: &str = "DPoP{{access_token}}";

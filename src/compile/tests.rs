@@ -121,7 +121,7 @@ fn the_smallest_file_is_enough() {
     assert_eq!(route.cookies, Cookies::Drop);
     let credential = route.credential.as_ref().unwrap();
     assert_eq!(&**credential.handle.name(), "billing");
-    assert!(credential.injection.is_bearer() && credential.overwrite);
+    assert!(credential.injection.is_prebuilt() && credential.overwrite);
     assert_eq!(
         compiled.settings.listen,
         ["127.0.0.1:8080".parse().unwrap()]

@@ -10,7 +10,7 @@ use std::{
 
 use http::HeaderValue;
 
-use super::{Credential, FetchError, cache::Slot};
+use super::{Bound, Credential, FetchError, ProofKey, cache::Slot};
 use crate::{clock::Instant, secret::Secret};
 
 /// A credential that may be sent now. Holds its generation alive while a request uses it.
@@ -25,9 +25,14 @@ impl Lease {
         self.0.issue.id
     }
 
-    /// `Bearer <access_token>`, built once when the token arrived and marked sensitive.
-    pub fn bearer(&self) -> Option<&HeaderValue> {
-        self.0.issue.bearer.as_ref()
+    /// `Bearer <access_token>`, or `DPoP` where it is bound; built once when the token arrived and marked sensitive.
+    pub fn authorization(&self) -> Option<&HeaderValue> {
+        self.0.issue.authorization.as_ref()
+    }
+
+    /// What proves the request that carries it, where the access token is bound to a key.
+    pub fn bound(&self) -> Option<&Arc<Bound>> {
+        self.0.issue.bound.as_ref()
     }
 
     /// Every part with its name.
@@ -73,7 +78,8 @@ pub(super) struct Issue {
     pub(super) number: u64,
     accepted: AtomicBool,
     pub(super) credential: Credential,
-    bearer: Option<HeaderValue>,
+    authorization: Option<HeaderValue>,
+    bound: Option<Arc<Bound>>,
     /// Where it came from, to be told of refusals.
     pub(super) slot: Weak<Slot>,
 }
@@ -102,7 +108,7 @@ impl Generation {
 }
 
 impl Issue {
-    /// Builds the header value.
+    /// Builds what all requests with it share; `key` is the one that its source binds tokens to.
     ///
     /// # Errors
     /// Malformed, where the access token can't stand in a header.
@@ -110,12 +116,20 @@ impl Issue {
         number: u64,
         credential: Credential,
         slot: Weak<Slot>,
+        key: Option<&Arc<ProofKey>>,
     ) -> Result<Self, FetchError> {
+        let scheme = key.map_or("Bearer", |_| "DPoP");
+        let token = credential.part("access_token");
+        let authorization = token
+            .map(|token| authorization(scheme, token))
+            .transpose()?;
+        let bound = key.zip(token);
         Ok(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             number,
             accepted: AtomicBool::new(false),
-            bearer: credential.part("access_token").map(bearer).transpose()?,
+            authorization,
+            bound: bound.map(|(key, token)| Arc::new(Bound::new(Arc::clone(key), token))),
             credential,
             slot,
         })
@@ -133,8 +147,8 @@ impl Issue {
     }
 }
 
-fn bearer(token: &Secret) -> Result<HeaderValue, FetchError> {
-    let text = zeroize::Zeroizing::new(format!("Bearer {}", token.expose()));
+fn authorization(scheme: &str, token: &Secret) -> Result<HeaderValue, FetchError> {
+    let text = zeroize::Zeroizing::new(format!("{scheme} {}", token.expose()));
     let mut value = HeaderValue::from_str(&text)
         .map_err(|_| FetchError::malformed("the token can't stand in a header"))?;
     value.set_sensitive(true);

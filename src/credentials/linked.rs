@@ -20,6 +20,7 @@ pub struct Linked {
     /// Known before the slot is: routes are checked by it.
     per_subject: bool,
     tokens_from: Option<Arc<TokensFrom>>,
+    bound: bool,
     handle: Arc<OnceLock<CredentialHandle>>,
 }
 
@@ -31,6 +32,7 @@ impl Linked {
             fingerprint: source.fingerprint(),
             per_subject: source.per_subject(),
             tokens_from: source.tokens_from().cloned().map(Arc::new),
+            bound: source.proof_key().is_some(),
             handle: Arc::default(),
         }
     }
@@ -48,6 +50,11 @@ impl Linked {
     /// The headers of a request whose tokens it exchanges.
     pub fn tokens_from(&self) -> Option<&TokensFrom> {
         self.tokens_from.as_deref()
+    }
+
+    /// Whether its token is bound to a key: as `Bearer` nobody takes it.
+    pub fn is_bound(&self) -> bool {
+        self.bound
     }
 
     /// Gives it its slot; the first one stays.

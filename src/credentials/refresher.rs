@@ -155,7 +155,8 @@ fn arrived(
     // Built before the state machine hears of it: what can't stand in a header is a failure.
     let ends = credential.life.map(|life| credential.sent + life);
     let home = Arc::downgrade(slot);
-    let issue = match Issue::new(state.life.generation() + 1, credential, home) {
+    let (number, key) = (state.life.generation() + 1, slot.source.proof_key());
+    let issue = match Issue::new(number, credential, home, key) {
         Ok(issue) => issue,
         Err(error) => {
             let settled = state

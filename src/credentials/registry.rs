@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Account, Credential, CredentialError, CredentialView, Fetch, FetchError, Fingerprint, Lease,
-    Login, Source, Subject, TokensFrom,
+    Login, ProofKey, Source, Subject, TokensFrom,
     cache::{Kin, Slot},
     flight::Landing,
     refresher, renewal,
@@ -214,6 +214,11 @@ impl CredentialHandle {
     /// [`FetchError`] where it can't be kept.
     pub async fn keep(&self, credential: &Credential) -> Result<(), FetchError> {
         renewal::replace(&self.0, credential).await
+    }
+
+    /// The key that its access tokens are bound to.
+    pub fn proof_key(&self) -> Option<&Arc<ProofKey>> {
+        self.0.source.proof_key()
     }
 
     /// The headers of a request whose tokens are exchanged for it.

@@ -1,8 +1,10 @@
 //! A source obtains credentials by one protocol; it knows nothing of caching, time left or requests.
 
-use std::{borrow::Cow, fmt, pin::Pin, time::Duration};
+use std::{borrow::Cow, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use super::{FetchError, Fingerprint, Lease, Linked, Login, Subject, TokensFrom, Watched};
+use super::{
+    FetchError, Fingerprint, Lease, Linked, Login, ProofKey, Subject, TokensFrom, Watched,
+};
 use crate::{clock::Instant, secret::Secret};
 
 /// A boxed future: for what happens once an hour, never on the hit path.
@@ -51,6 +53,11 @@ pub trait Source: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The key that its access tokens are bound to (RFC 9449): a request that carries one needs a proof of it.
+    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
+        None
+    }
+
     /// How a person logs in to it, where one has to.
     fn login(&self) -> Option<&dyn Login> {
         None
@@ -61,9 +68,9 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether its credentials are worth keeping where they outlive the process.
+    /// Whether its credentials are worth keeping where they outlive the process: not without the key they are bound to.
     fn keeps(&self) -> bool {
-        self.renewable()
+        self.renewable() && !self.proof_key().is_some_and(|key| key.is_generated())
     }
 
     /// Obtains a credential, or the successor of one.

@@ -1,29 +1,25 @@
 //! A call to a token endpoint as every OAuth grant makes it: the grant's own parameters, who we are, what we ask for.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use form_urlencoded::parse;
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST,
-        TRANSFER_ENCODING,
-    },
-};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use zeroize::Zeroizing;
 
 use super::{
-    ClientAuth, Credential, Discovery, Endpoint, FailureKind, FetchError, FingerprintBuilder,
-    calls,
+    ClientAuth, Credential, DPOP, Discovery, Endpoint, FailureKind, FetchError, FingerprintBuilder,
+    ProofKey, calls,
     endpoint::Answer,
     form::Form,
-    token_response,
+    token_response::{self, TokenType},
     token_words::{self, Sent},
 };
 use crate::secret::Secret;
 
+mod extras;
 mod token;
 
+pub use extras::{Extras, TokenCallError};
 pub use token::Token;
 
 /// The settings that all OAuth grants share.
@@ -32,6 +28,8 @@ pub struct TokenCall {
     target: Target,
     auth: ClientAuth,
     extras: Extras,
+    /// What tokens are to be bound to.
+    key: Option<Arc<ProofKey>>,
 }
 
 /// Where a token call goes.
@@ -83,50 +81,6 @@ struct Exchange {
     sent: Sent,
 }
 
-/// What a token call carries beside the grant's own parameters.
-#[derive(Clone, Debug)]
-pub struct Extras {
-    /// `scope`, as one text.
-    pub scope: Option<String>,
-    /// `audience`, once for each.
-    pub audiences: Vec<String>,
-    /// `resource` (RFC 8707), once for each.
-    pub resources: Vec<String>,
-    /// More form parameters.
-    pub params: Vec<(String, Secret)>,
-    /// More header fields; values are marked sensitive.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// More parameters of the URL's query.
-    pub query: Vec<(String, Secret)>,
-    /// The life of a token that comes without one.
-    pub default_expires_in: Duration,
-}
-
-impl Default for Extras {
-    fn default() -> Self {
-        Self {
-            scope: None,
-            audiences: Vec::new(),
-            resources: Vec::new(),
-            params: Vec::new(),
-            headers: Vec::new(),
-            query: Vec::new(),
-            default_expires_in: Duration::from_secs(3600),
-        }
-    }
-}
-
-/// Settings that contradict each other.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenCallError {
-    /// A parameter that the grant or the client authentication sends already.
-    #[error("parameter `{0}` is sent already; a parameter may stand in a token request only once")]
-    Parameter(String),
-    /// A field that frames the request, or would be a second client authentication.
-    #[error("header `{0}` of a token request can't be set")]
-    Header(HeaderName),
-}
-
 impl TokenCall {
     /// Checks that nothing is sent twice (RFC 6749 2.3, 3.2).
     ///
@@ -137,30 +91,30 @@ impl TokenCall {
         auth: ClientAuth,
         extras: Extras,
     ) -> Result<Self, TokenCallError> {
-        let taken = |name: &str| {
-            RESERVED.contains(&name)
-                || name == "scope" && extras.scope.is_some()
-                || name == "audience" && !extras.audiences.is_empty()
-                || name == "resource" && !extras.resources.is_empty()
-        };
-        for (at, (name, _)) in extras.params.iter().enumerate() {
-            let repeated = extras.params[..at]
-                .iter()
-                .any(|(earlier, _)| earlier == name);
-            if repeated || taken(name) {
-                return Err(TokenCallError::Parameter(name.clone()));
-            }
-        }
-        for (name, _) in &extras.headers {
-            if FRAMING.contains(name) || *name == AUTHORIZATION && auth.uses_header() {
-                return Err(TokenCallError::Header(name.clone()));
-            }
-        }
+        extras.check(&auth)?;
         Ok(Self {
             target: target.into(),
             auth,
             extras,
+            key: None,
         })
+    }
+
+    /// The same for tokens that are bound to `key` (RFC 9449).
+    ///
+    /// # Errors
+    /// [`TokenCallError::Header`] where the file has a proof of its own.
+    pub fn bind(self, key: Arc<ProofKey>) -> Result<Self, TokenCallError> {
+        if self.extras.headers.iter().any(|(name, _)| *name == DPOP) {
+            return Err(TokenCallError::Header(DPOP));
+        }
+        let key = Some(key);
+        Ok(Self { key, ..self })
+    }
+
+    /// What its tokens are bound to.
+    pub fn proof_key(&self) -> Option<&Arc<ProofKey>> {
+        self.key.as_ref()
     }
 
     /// Where it calls, as it may be shown; the issuer, as long as the token endpoint is not known.
@@ -201,12 +155,14 @@ impl TokenCall {
 
     async fn token(&self, ask: Ask<'_>) -> Result<Token, FetchError> {
         let Exchange { answer, sent } = self.exchange(ask).await?;
-        let read =
-            token_response::read_whole(answer.status, &answer.headers, &answer.body, answer.wall)
-                .map_err(|error| match error.refusal {
-                Some(_) => {
-                    error.with_words(token_words::words(&answer.headers, &answer.body, &sent))
-                }
+        let wanted = match self.key {
+            Some(_) => TokenType::Dpop,
+            None => TokenType::Bearer,
+        };
+        let (headers, body) = (&answer.headers, &answer.body);
+        let read = token_response::read_whole(answer.status, headers, body, wanted, answer.wall)
+            .map_err(|error| match error.refusal {
+                Some(_) => error.with_words(token_words::words(headers, body, &sent)),
                 None => error,
             })?;
         Ok(Token {
@@ -243,7 +199,37 @@ impl TokenCall {
         Ok(first)
     }
 
+    /// With a proof where tokens are bound; once more where the endpoint wants its nonce in it (RFC 9449 8).
     async fn send_to(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Exchange, FetchError> {
+        let Some(key) = &self.key else {
+            return self.send_once(endpoint, ask, None).await;
+        };
+        let nonce = key.nonce_of(endpoint.shown());
+        let mut again = false;
+        loop {
+            let known = nonce.get();
+            let proof = key.prove(
+                "POST",
+                endpoint.shown(),
+                None,
+                known.as_deref().map(|it| &**it),
+            )?;
+            let exchange = self.send_once(endpoint, ask, Some(proof)).await?;
+            let answer = &exchange.answer;
+            let given = nonce.hear(&answer.headers);
+            if again || !given || !token_response::asks_nonce(answer.status, &answer.body) {
+                return Ok(exchange);
+            }
+            again = true;
+        }
+    }
+
+    async fn send_once(
+        &self,
+        endpoint: &Endpoint,
+        ask: Ask<'_>,
+        proof: Option<HeaderValue>,
+    ) -> Result<Exchange, FetchError> {
         let mut form = Form::default();
         for (name, value) in ask.form {
             form.add(name, value);
@@ -262,6 +248,9 @@ impl TokenCall {
         };
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value);
+        }
+        if let Some(proof) = proof {
+            headers.insert(DPOP, proof);
         }
         self.ask_for(ask.scope, &mut form);
         let client_auth = match ask.bearer {
@@ -333,6 +322,7 @@ impl TokenCall {
                 b.text(name.as_str()).bytes(value.as_bytes())
             })
             .bytes(&extras.default_expires_in.as_nanos().to_be_bytes())
+            .option(self.key.as_ref(), |b, key| key.fingerprint(b))
     }
 }
 
@@ -347,23 +337,6 @@ fn bearer(token: &Secret) -> Result<HeaderValue, FetchError> {
     value.set_sensitive(true);
     Ok(value)
 }
-
-const RESERVED: [&str; 5] = [
-    "grant_type",
-    "client_id",
-    "client_secret",
-    "client_assertion",
-    "client_assertion_type",
-];
-
-const FRAMING: [HeaderName; 6] = [
-    HOST,
-    CONNECTION,
-    CONTENT_LENGTH,
-    CONTENT_TYPE,
-    TRANSFER_ENCODING,
-    ACCEPT_ENCODING,
-];
 
 /// Parameters that are no secrets: an error may name their values.
 const SHOWN: [&str; 9] = [

@@ -29,7 +29,17 @@ pub struct TokenResponse {
     pub issued_token_type: Option<String>,
 }
 
-/// Reads an answer whose token has to be alive; `wall` is the time since 1970 when the request was sent.
+/// What kind of token was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenType {
+    /// Whoever holds it may use it.
+    Bearer,
+    /// Bound to our key (RFC 9449).
+    Dpop,
+}
+
+/// Reads an answer whose token has to be alive, and serve whoever holds it; `wall` is the time since 1970 when the request
+/// was sent.
 ///
 /// # Errors
 /// [`FetchError`] with a detail that holds nothing of the body but well-known error codes.
@@ -39,22 +49,23 @@ pub fn read(
     body: &[u8],
     wall: Duration,
 ) -> Result<TokenResponse, FetchError> {
-    let response = read_whole(status, headers, body, wall)?;
+    let response = read_whole(status, headers, body, TokenType::Bearer, wall)?;
     match response.life {
         Some(life) => alive(life).map(|_| response),
         None => Ok(response),
     }
 }
 
-/// As [`read`], also where the token is dead on arrival: what came with it may be all that renews it.
+/// As [`read`] for a token of type `wanted`, also where the token is dead on arrival: what came with it may be all that renews it.
 pub(super) fn read_whole(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
+    wanted: TokenType,
     wall: Duration,
 ) -> Result<TokenResponse, FetchError> {
     if status.is_success() {
-        return token_json::with_fields(body, |fields| usable(status, fields, wall))
+        return token_json::with_fields(body, |fields| usable(status, fields, wanted, wall))
             .unwrap_or_else(|| Err(FetchError::malformed(not_json(body))));
     }
     let after = retry_after(headers, wall);
@@ -62,9 +73,19 @@ pub(super) fn read_whole(
     Err(failure(status, code.as_ref(), after))
 }
 
+/// Whether an answer refuses a proof for want of the server's nonce (RFC 9449 8).
+pub(super) fn asks_nonce(status: StatusCode, body: &[u8]) -> bool {
+    let error = |fields: Fields<'_>| match &fields.error {
+        Field::Text(code) => code == "use_dpop_nonce",
+        _ => false,
+    };
+    status.is_client_error() && token_json::with_fields(body, error).unwrap_or_default()
+}
+
 fn usable(
     status: StatusCode,
     fields: Fields<'_>,
+    wanted: TokenType,
     wall: Duration,
 ) -> Result<TokenResponse, FetchError> {
     if let Some(code) = refusal(&fields) {
@@ -78,7 +99,10 @@ fn usable(
         Field::Null => return Err(FetchError::malformed("no access_token in the answer")),
         _ => return Err(FetchError::malformed("the access_token is not a text")),
     };
-    known_type(&fields.token_type)?;
+    match wanted {
+        TokenType::Bearer => bearer_type(&fields.token_type)?,
+        TokenType::Dpop => dpop_type(&fields.token_type)?,
+    }
     let life = match life(&fields.expires_in)? {
         Some(life) => Some(life),
         None => rest_of_jwt(access_token.expose(), wall),
@@ -115,7 +139,7 @@ pub(super) fn usable_token(text: Cow<'_, str>) -> Result<Secret, FetchError> {
 }
 
 /// RFC 6749 7.1: a token of a type that is not understood must not be used.
-fn known_type(token_type: &Field<'_>) -> Result<(), FetchError> {
+fn bearer_type(token_type: &Field<'_>) -> Result<(), FetchError> {
     match token_type {
         Field::Null => Ok(()),
         // Apigee says BearerToken.
@@ -130,8 +154,25 @@ fn known_type(token_type: &Field<'_>) -> Result<(), FetchError> {
         Field::Text(text) if text.eq_ignore_ascii_case("n_a") => Err(FetchError::malformed(
             "the token is of type N_A: it can't be sent to an upstream",
         )),
+        Field::Text(text) if text.eq_ignore_ascii_case("dpop") => Err(FetchError::malformed(
+            "the token is not of type Bearer but DPoP, which was not asked for: say `dpop: true`",
+        )),
         _ => Err(FetchError::malformed("the token is not of type Bearer")),
     }
+}
+
+/// RFC 9449 5: a token that is not bound, where that was asked for, is not to be used; asking again brings no other.
+fn dpop_type(token_type: &Field<'_>) -> Result<(), FetchError> {
+    let detail = match token_type {
+        Field::Text(text) if text.eq_ignore_ascii_case("dpop") => return Ok(()),
+        Field::Text(text) if text.eq_ignore_ascii_case("bearer") => {
+            "the token is of type Bearer, though `dpop` asks for one that is bound to our key: \
+             the server does not know DPoP, or not for this client"
+        }
+        Field::Null => "the answer has no token_type, so the token may not be bound to our key",
+        _ => "the token is not of type DPoP",
+    };
+    Err(FetchError::permanent(FailureKind::Malformed, detail))
 }
 
 fn life(expires_in: &Field<'_>) -> Result<Option<Duration>, FetchError> {
@@ -337,6 +378,9 @@ const CODES: &[(&str, FailureKind)] = &[
     ("access_denied", FailureKind::Rejected),
     ("authorization_pending", FailureKind::Rejected),
     ("expired_token", FailureKind::Rejected),
+    ("invalid_dpop_proof", FailureKind::Rejected),
+    // Nonces pass: the next call brings the one that came with this answer.
+    ("use_dpop_nonce", FailureKind::Failing),
     ("temporarily_unavailable", FailureKind::Failing),
     ("server_error", FailureKind::Failing),
     ("slow_down", FailureKind::RateLimited),

@@ -19,7 +19,7 @@ pub use template::{Template, TemplateError};
 #[derive(Debug)]
 pub struct Injection {
     injectors: Vec<Injector>,
-    is_bearer: bool,
+    is_prebuilt: bool,
     /// What the latest leases were rendered to, each at a place of its own: one, or many of them.
     latest: Box<[ArcSwapOption<Latest>]>,
 }
@@ -76,9 +76,21 @@ pub enum RenderError {
 impl Injection {
     /// `Authorization: Bearer {{ access_token }}`, the default of the OAuth grants.
     pub fn bearer() -> Self {
+        Self::prebuilt(BEARER)
+    }
+
+    /// `Authorization: DPoP {{ access_token }}`, the default where tokens are bound to a key (RFC 9449 7.1).
+    pub fn dpop() -> Self {
+        Self::prebuilt(DPOP)
+    }
+
+    fn prebuilt(value: &'static str) -> Self {
         let place = Place::Header(header::AUTHORIZATION);
-        let injector = Injector::new(place, BEARER, None).expect("a valid template");
-        Self::new(vec![injector]).expect("one alone")
+        let injector = Injector::new(place, value, None).expect("a valid template");
+        Self {
+            is_prebuilt: true,
+            ..Self::new(vec![injector]).expect("one alone")
+        }
     }
 
     /// Sets all that `injectors` set.
@@ -97,7 +109,7 @@ impl Injection {
                 });
             }
         }
-        let is_bearer = match &injectors[..] {
+        let is_prebuilt = match &injectors[..] {
             [one] => {
                 *one.place() == Place::Header(header::AUTHORIZATION) && one.template() == BEARER
             }
@@ -105,7 +117,7 @@ impl Injection {
         };
         Ok(Self {
             injectors,
-            is_bearer,
+            is_prebuilt,
             latest: Box::new([ArcSwapOption::empty()]),
         })
     }
@@ -120,8 +132,8 @@ impl Injection {
     }
 
     /// Whether this is exactly the default, whose value the credential itself has prebuilt.
-    pub fn is_bearer(&self) -> bool {
-        self.is_bearer
+    pub fn is_prebuilt(&self) -> bool {
+        self.is_prebuilt
     }
 
     /// What is injected, in the order of the file.
@@ -219,6 +231,7 @@ impl Drop for Rendered {
 const MANY: usize = 1024;
 
 const BEARER: &str = "Bearer {{ access_token }}";
+const DPOP: &str = "DPoP {{ access_token }}";
 
 #[cfg(test)]
 mod tests;

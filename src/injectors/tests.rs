@@ -28,9 +28,9 @@ fn render(
 #[test]
 fn the_default_is_a_sensitive_bearer_header() {
     let injection = Injection::bearer();
-    assert!(injection.is_bearer());
-    assert!(one(header_place("authorization"), BEARER).is_bearer());
-    assert!(!one(header_place("authorization"), "Token {{ access_token }}").is_bearer());
+    assert!(injection.is_prebuilt());
+    assert!(one(header_place("authorization"), BEARER).is_prebuilt());
+    assert!(!one(header_place("authorization"), "Token {{ access_token }}").is_prebuilt());
     let rendered = render(&injection, &[("access_token", "abc")]).unwrap();
     let (name, value) = &rendered.headers[0];
     assert_eq!(
@@ -39,6 +39,16 @@ fn the_default_is_a_sensitive_bearer_header() {
     );
     assert!(value.is_sensitive());
     assert!(!format!("{rendered:?}{injection:?}").contains("abc"));
+}
+
+#[test]
+fn the_default_of_a_bound_token_is_prebuilt_too_but_not_where_the_file_says_the_same() {
+    let injection = Injection::dpop();
+    assert!(injection.is_prebuilt() && injection.header_names().eq([&header::AUTHORIZATION]));
+    // The credential of such a file may be one that is not bound.
+    assert!(!one(header_place("authorization"), DPOP).is_prebuilt());
+    let rendered = render(&injection, &[("access_token", "abc")]).unwrap();
+    assert_eq!(rendered.headers[0].1, "DPoP abc");
 }
 
 #[test]

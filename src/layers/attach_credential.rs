@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::{
-    Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed,
+    Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed, Why,
     early::Early,
     subject::{Whose, whose},
 };
@@ -339,12 +339,18 @@ fn hear(used: &Used, outcome: &mut Outcome) {
         return;
     }
     let refused = &used.route.refused;
-    if is_refusal(refused, reply) {
+    let why = match reply.facts.nonce {
+        // Nothing is said of the token.
+        Some(asked) => Some(Why::Nonce(asked)),
+        None => is_refusal(refused, reply)
+            .then(|| Why::Credential(credential.handle.reject(&used.lease))),
+    };
+    if let Some(why) = why {
         reply.facts.refusal = Some(Refusal {
             credential: Arc::clone(credential.handle.name()),
             lease: used.lease.id(),
-            rejection: credential.handle.reject(&used.lease),
-            then_pass: refused.then_pass,
+            why,
+            then_pass: refused.then_pass || refused.statuses.is_empty(),
         });
     } else if !reply.response.status().is_server_error() {
         credential.handle.accept(&used.lease);

@@ -19,6 +19,7 @@ use tower::Service;
 use super::{
     Connection, Credentialed, Error, Failure, Head, Outcome, Reply,
     admit::pseudonym,
+    dpop,
     early::Early,
     fields::{self, Fields},
     hop_by_hop, login,
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     body::RequestBody,
     clock::Instant,
-    credentials::Lease,
+    credentials::{Bound, Lease},
     injectors::Rendered,
     routes::{Forwarded, HostHeader, Route, host::Authority, path},
     upstream::OutgoingBody,
@@ -112,6 +113,7 @@ impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
         let mut outcome = ready!(this.inner.poll(cx));
         if let (Ok(reply), Some((route, origin, callers_own))) = (&mut outcome, this.origin) {
             reply.facts.callers_own = *callers_own;
+            dpop::hear(reply, route);
             let headers = reply.response.headers_mut();
             if let Err(error) = response_head::rewrite(headers, route, origin) {
                 outcome = Err(error.into());
@@ -133,17 +135,18 @@ pub fn preview(
     stand_in: Option<Arc<Rendered>>,
 ) -> Result<Head, Error> {
     let put = stand_in.map_or(Put::Nothing, Put::Rendered);
-    (head.target, _) = rewrite(&mut head, route, prefix, connection, &put)?;
+    (head.target, _) = rewrite(&mut head, route, prefix, connection, &put, None)?;
     Ok(head)
 }
 
 /// The request, what the way back needs, and whether it carries the caller's own credential.
 fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     let put = put(&request)?;
+    let bound = request.lease().and_then(Lease::bound).cloned();
     let since = request.received();
     let (mut boxed, body, connection, route, prefix) = request.into_parts();
     let head = &mut *boxed;
-    let (target, callers_own) = rewrite(head, &route, prefix, &connection, &put)?;
+    let (target, callers_own) = rewrite(head, &route, prefix, &connection, &put, bound.as_deref())?;
     frame(&mut head.headers, head.fields, &body);
 
     let mut request = Box::new(Request::new(OutgoingBody::new(body)));
@@ -170,23 +173,29 @@ fn rewrite(
     prefix: usize,
     connection: &Connection,
     put: &Put,
+    bound: Option<&Bound>,
 ) -> Result<(PathAndQuery, bool), Error> {
     let target = target(head, route, prefix, put)?;
     let headers = &mut head.headers;
     hop_by_hop::strip(headers, head.fields);
     let kept = strip(headers, head.fields, route);
+    // Of a client's own token we have no proof.
+    let bound = bound.filter(|_| !(kept && headers.contains_key(header::AUTHORIZATION)));
     tell_of_client(headers, route, connection, head.authority.as_deref());
     put_in(headers, put, kept);
     put_host(headers, route, head.authority.as_deref());
     headers.append(header::VIA, via(head.version));
+    if let Some(bound) = bound {
+        dpop::prove(bound, head, &target, route)?;
+    }
     Ok((target, kept))
 }
 
 /// What is put on a request.
 enum Put {
     Nothing,
-    /// The default, prebuilt when the token came.
-    Bearer(HeaderValue),
+    /// The default, built when the token came.
+    Prebuilt(HeaderValue),
     Rendered(Arc<Rendered>),
 }
 
@@ -195,10 +204,10 @@ fn put(request: &Credentialed) -> Result<Put, Error> {
     let (Some(credential), Some(lease)) = (&route.credential, request.lease()) else {
         return Ok(Put::Nothing);
     };
-    if credential.injection.is_bearer()
-        && let Some(value) = Lease::bearer(lease)
+    if credential.injection.is_prebuilt()
+        && let Some(value) = lease.authorization()
     {
-        return Ok(Put::Bearer(value.clone()));
+        return Ok(Put::Prebuilt(value.clone()));
     }
     let rendered = credential
         .injection
@@ -286,8 +295,8 @@ fn strip(headers: &mut HeaderMap, fields: Fields, route: &Route) -> bool {
 fn put_in(headers: &mut HeaderMap, put: &Put, keeps_own: bool) {
     match put {
         Put::Nothing => {}
-        Put::Bearer(_) if keeps_own => {}
-        Put::Bearer(value) => {
+        Put::Prebuilt(_) if keeps_own => {}
+        Put::Prebuilt(value) => {
             headers.insert(header::AUTHORIZATION, value.clone());
         }
         Put::Rendered(rendered) => {

@@ -51,6 +51,8 @@ pub struct Facts {
     pub upstream_duration: Option<Duration>,
     /// Whether it went out with a credential of the caller's own, as `overwrite: false` has it.
     pub callers_own: bool,
+    /// Set where the upstream wants a nonce in the proof of a bound token.
+    pub nonce: Option<NonceAsked>,
     /// Set where the upstream refused the credential.
     pub refusal: Option<Refusal>,
     /// How often the request was sent on: 2 after a replay.
@@ -66,10 +68,28 @@ pub struct Refusal {
     pub credential: Arc<str>,
     /// What the upstream refused.
     pub lease: u64,
-    /// Whether another one is to be had.
-    pub rejection: Rejection,
+    /// What it refused, and whether that can be mended.
+    pub why: Why,
     /// Whether the route hands the upstream's own answer on.
     pub then_pass: bool,
+}
+
+/// What the upstream refused of a request's credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The credential itself; another one may be to be had.
+    Credential(Rejection),
+    /// The proof of a good token, for want of a nonce.
+    Nonce(NonceAsked),
+}
+
+/// The upstream wants a nonce of its own in the proof (RFC 9449 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NonceAsked {
+    /// It gave one.
+    Given,
+    /// It gave none that can be used.
+    Missing,
 }
 
 impl Facts {

@@ -1,4 +1,5 @@
-//! Sends a request once more: after a refused credential, or when an idle connection had died unnoticed.
+//! Sends a request once more: after a refused credential, with the nonce that its proof lacked, or when an idle
+//! connection had died unnoticed.
 //!
 //! It stands outside [`AttachCredential`](super::AttachCredential) and [`Inject`](super::Inject): inside
 //! them it could only resend the token that was refused.
@@ -13,10 +14,10 @@ use http::{Method, StatusCode};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::{Error, Facts, Failure, Outcome, Reply, Routed};
+use super::{Error, Facts, Failure, NonceAsked, Outcome, Reply, Routed, Why};
 use crate::{body::TeeHandle, credentials::Rejection, upstream::SendError};
 
-/// Replays a request at most once for each of the two reasons.
+/// Replays a request at most once for each of the three reasons.
 #[derive(Clone, Debug)]
 pub struct RetryRejected<S> {
     inner: S,
@@ -63,7 +64,14 @@ struct Copy {
 #[derive(Clone, Copy, Default)]
 struct Spent {
     refusal: bool,
+    nonce: bool,
     reset: bool,
+}
+
+impl Spent {
+    fn attempts(self) -> u32 {
+        1 + u32::from(self.refusal) + u32::from(self.nonce) + u32::from(self.reset)
+    }
 }
 
 impl Copy {
@@ -142,9 +150,9 @@ where
                 continue;
             }
             let facts = Facts::of(&mut outcome);
-            facts.attempts = 1 + u32::from(this.spent.refusal) + u32::from(this.spent.reset);
+            facts.attempts = this.spent.attempts();
             return Poll::Ready(match facts.refusal {
-                Some(_) => explain(outcome, this.spent.refusal),
+                Some(_) => explain(outcome, *this.spent),
                 None => outcome,
             });
         }
@@ -154,58 +162,47 @@ where
 /// The request to send next, where the outcome asks for it and it can still be made.
 fn next(outcome: &Outcome, copy: &mut Option<Copy>, spent: &mut Spent) -> Option<Routed> {
     let kept = copy.as_ref()?;
+    let mut then = *spent;
+    let mut refused = None;
     match outcome {
-        Ok(reply) if is_renewing(reply) && !spent.refusal => {
+        Ok(reply) => {
+            let refusal = reply.facts.refusal.as_ref()?;
+            let status = reply.response.status();
+            match refusal.why {
+                Why::Credential(Rejection::Renewing) if !spent.refusal => {
+                    then.refusal = true;
+                    refused = Some((refusal.lease, status));
+                }
+                Why::Nonce(NonceAsked::Given) if !spent.nonce => then.nonce = true,
+                _ => return None,
+            }
             // A 401 says that the request was not applied; another status may not.
-            let unapplied = reply.response.status() == StatusCode::UNAUTHORIZED;
-            if !unapplied && !kept.idempotent {
+            if status != StatusCode::UNAUTHORIZED && !kept.idempotent {
                 return None;
             }
-            spent.refusal = true;
         }
-        Err(failure)
-            if matches!(
+        Err(failure) => {
+            let gone = matches!(
                 failure.error,
                 Error::Upstream(SendError::Reset { reused: true, .. })
-            ) && kept.idempotent
-                && !spent.reset =>
-        {
-            spent.reset = true;
-        }
-        _ => return None,
-    }
-    match copy.take()?.replay() {
-        Some((mut routed, rest)) => {
-            if let Ok(reply) = outcome
-                && let Some(refusal) = &reply.facts.refusal
-            {
-                routed.mark_refused(refusal.lease, reply.response.status());
+            );
+            if !gone || !kept.idempotent || spent.reset {
+                return None;
             }
-            *copy = Some(rest);
-            Some(routed)
-        }
-        None => {
-            // Nothing was sent again.
-            if outcome.is_ok() {
-                spent.refusal = false;
-            } else {
-                spent.reset = false;
-            }
-            None
+            then.reset = true;
         }
     }
-}
-
-fn is_renewing(reply: &Reply) -> bool {
-    reply
-        .facts
-        .refusal
-        .as_ref()
-        .is_some_and(|it| it.rejection == Rejection::Renewing)
+    let (mut routed, rest) = copy.take()?.replay()?;
+    if let Some((lease, status)) = refused {
+        routed.mark_refused(lease, status);
+    }
+    *copy = Some(rest);
+    *spent = then;
+    Some(routed)
 }
 
 /// A refusal that no replay mended is ours to explain, unless the route hands it on.
-fn explain(outcome: Outcome, replayed: bool) -> Outcome {
+fn explain(outcome: Outcome, spent: Spent) -> Outcome {
     let mut reply = outcome?;
     let Some(refusal) = reply
         .facts
@@ -215,14 +212,26 @@ fn explain(outcome: Outcome, replayed: bool) -> Outcome {
     else {
         return Ok(reply);
     };
-    let detail = match (refusal.rejection, replayed) {
-        (_, true) => "the upstream refused the credential, and a renewed one too",
-        (Rejection::NoOther, false) => {
+    let detail = match refusal.why {
+        Why::Credential(_) if spent.refusal => {
+            "the upstream refused the credential, and a renewed one too"
+        }
+        Why::Credential(Rejection::NoOther) => {
             "the upstream refused the credential, and there is no other to be had now"
         }
-        (Rejection::Renewing, false) => {
+        Why::Credential(Rejection::Renewing) => {
             "the upstream refused the credential; it is being renewed, but this request could not \
              be sent again: its body is larger than `replay_buffer`, or its method is not idempotent"
+        }
+        Why::Nonce(NonceAsked::Missing) => {
+            "the upstream asks for a DPoP nonce, and gives none that can be used"
+        }
+        Why::Nonce(NonceAsked::Given) if spent.nonce => {
+            "the upstream asks for a DPoP nonce again, though the proof had the one that it gave"
+        }
+        Why::Nonce(NonceAsked::Given) => {
+            "the upstream asks for a DPoP nonce; it is known now, but this request could not be \
+             sent again: its body is larger than `replay_buffer`"
         }
     };
     let credential = refusal.credential;

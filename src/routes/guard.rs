@@ -48,6 +48,10 @@ impl Guard {
                     .header_names()
                     .map(|name| name.as_str()),
             );
+            // A client's own proof is for another URL, by another key.
+            if credential.nonce.is_some() {
+                headers.push("dpop");
+            }
             let told_by = credential.subject.iter().flat_map(|it| it.header_names());
             headers.extend(told_by.map(|name| name.as_str()));
             query.extend(credential.injection.query_names());

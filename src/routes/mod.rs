@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::{
     callers::{Caller, Callers, Jwts, Placeholders},
-    credentials::{CredentialHandle, TokensFrom},
+    credentials::{CredentialHandle, Nonce, TokensFrom},
     injectors::Injection,
     telemetry::metrics::RouteMetrics,
     upstream::Upstream,
@@ -96,6 +96,8 @@ pub struct RouteCredential {
     pub subject: Option<SubjectFrom>,
     /// Where it goes in the request.
     pub injection: Injection,
+    /// Where its tokens are bound to a key: the upstream's newest nonce, for the proof that each request carries.
+    pub nonce: Option<Arc<Nonce>>,
     /// `false` keeps a caller's own header, where it sent one.
     pub overwrite: bool,
     /// How long a request waits for a credential.

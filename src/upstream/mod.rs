@@ -56,6 +56,16 @@ pub enum Scheme {
     Https,
 }
 
+impl Scheme {
+    /// As it stands in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// How an upstream's certificate is verified, and which of our own it is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsConfig {
@@ -129,6 +139,12 @@ impl Upstream {
     /// `host` or `host:port` as the Host field wants it: without the scheme's default port.
     pub fn authority(&self) -> &HeaderValue {
         &self.authority
+    }
+
+    /// Scheme and authority, as a URL begins with them.
+    pub fn origin(&self) -> String {
+        let authority = self.authority.to_str().unwrap_or_default();
+        format!("{}://{authority}", self.config.scheme.as_str())
     }
 
     pub(crate) fn tls(&self) -> Option<(&tokio_rustls::TlsConnector, &ServerName<'static>)> {

@@ -3,7 +3,6 @@
 import pytest
 from support.proxy import SECRET_NAME, client_credentials
 
-pytestmark = pytest.mark.skip(reason="`dpop` is not built yet; its key's name here is a guess")
 SECRET = "secret-of-dpop"
 
 

@@ -13,6 +13,7 @@ mod certificates;
 mod cli;
 mod contracts;
 mod doctor;
+mod dpop;
 mod emulate;
 mod exchange;
 mod faults;

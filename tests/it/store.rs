@@ -20,7 +20,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-fn with_store(folder: &Path, yaml: &str) -> String {
+pub fn with_store(folder: &Path, yaml: &str) -> String {
     let path = folder.display();
     let key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
     format!("store: {{ file: {{ path: '{path}', key: '{key}' }} }}\n{yaml}")

@@ -32,11 +32,15 @@ impl<'f> Checker<'_, 'f, '_> {
         let settings = &all.and_then(|all| all.get(name)).ok_or(())?.settings;
         let inject = raw.inject.as_ref().or(settings.inject.as_ref());
         let built = self.sources.get(&name.value);
+        let bound = built.is_some_and(|built| built.source.proof_key().is_some());
+        if let Some(inject) = inject.filter(|_| bound) {
+            inject::check_bound(inject, self.decoder);
+        }
         let parts = built.map(|built| built.source.parts());
         let injection = match (inject, built.zip(parts.as_deref())) {
             (Some(inject), _) => inject::compile(inject, parts.as_deref(), self.decoder),
             (None, Some((built, parts))) => {
-                inject::own(&built.placement, parts, name.span, self.decoder)
+                inject::own(&built.placement, bound, parts, name.span, self.decoder)
             }
             (None, None) => None,
         };

@@ -49,11 +49,14 @@ impl Draft<'_> {
             logins = Logins::below(&base_path, credential.logins);
             placeholders = credential.placeholders;
             let subject = subject_from(credential.subject, callers);
+            let handle = handles
+                .get(credential.name)
+                .expect("every draft's credential was built");
+            let origin = self.target.upstream.origin();
             RouteCredential {
-                handle: handles
-                    .get(credential.name)
-                    .expect("every draft's credential was built")
-                    .clone(),
+                handle: handle.clone(),
+                // Of the slot's own source, which may be older than this file.
+                nonce: handle.proof_key().map(|key| key.nonce_of(&origin)),
                 injection: match subject {
                     Some(_) => credential.injection.for_many(),
                     None => credential.injection,

@@ -11,7 +11,7 @@ use crate::{
     config::{Diagnostic, HttpUrl, SecretSource, scalars::Named, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Login, Person, Refreshing, Source, TokenCall,
+        FingerprintBuilder, Login, Person, ProofKey, Refreshing, Source, TokenCall,
         login::{LoginFile, nobody},
     },
     secret::Secret,
@@ -67,7 +67,10 @@ impl GrantConfig for Config {
         }
         let call = self.oauth.build(Asker::Client, cx)?;
         let headless = match self.capture.value {
-            Capture::Paste => None,
+            Capture::Paste => {
+                self.oauth.keeps_key(cx)?;
+                None
+            }
             Capture::Redirect => Some(self.oauth.endpoint(&self.authorize_url, cx)?),
         };
         if headless.is_some() && HttpUrl::parse(&self.redirect_uri).is_err() {
@@ -159,6 +162,10 @@ impl Source for AuthorizationCode {
                 reuse_window: *reuse_window,
             },
         })
+    }
+
+    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
+        self.call.proof_key()
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

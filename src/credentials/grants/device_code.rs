@@ -14,7 +14,7 @@ use crate::{
     config::{HttpUrl, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Login, Person, Refreshing, Source, TokenCall,
+        FingerprintBuilder, Login, Person, ProofKey, Refreshing, Source, TokenCall,
         login::{LoginFile, nobody},
     },
     secret::Secret,
@@ -45,10 +45,13 @@ impl GrantConfig for Config {
         if !self.failed.is_empty() {
             return None;
         }
+        self.oauth.keeps_key(cx)?;
         let call = self.oauth.build(Asker::Client, cx)?;
         let elsewhere = OauthKeys {
             token_url: Some(self.device_authorization_url.clone()),
             issuer: None,
+            // What comes from there is no token.
+            dpop: None,
             ..self.oauth.clone()
         };
         let begin = elsewhere.build(Asker::Client, cx)?;
@@ -98,6 +101,10 @@ impl Source for DeviceCode {
             restarts: false,
             reuse_window: self.reuse_window,
         })
+    }
+
+    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
+        self.call.proof_key()
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

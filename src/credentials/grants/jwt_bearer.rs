@@ -10,8 +10,8 @@ use super::{
 use crate::{
     config::table::Variant,
     credentials::{
-        BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, Source,
-        TokenCall,
+        BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, ProofKey,
+        Source, TokenCall,
     },
 };
 
@@ -64,6 +64,10 @@ impl Source for JwtBearer {
 
     fn endpoints(&self) -> Vec<&str> {
         vec![self.call.shown()]
+    }
+
+    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
+        self.call.proof_key()
     }
 
     fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

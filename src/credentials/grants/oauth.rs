@@ -15,12 +15,14 @@ use crate::{
 };
 
 mod client_auth;
+mod dpop;
 mod tls;
 
 pub(super) use client_auth::Asker;
 pub use client_auth::{
     AudienceKey, AuthMethod, ClientAuthKey, ClientSecretJwt, PrivateKeyJwt, SignedAuth,
 };
+pub use dpop::{DpopKey, DpopKeys};
 pub use tls::Tls;
 
 crate::config_struct! {
@@ -48,6 +50,9 @@ crate::config_struct! {
         optional headers: Named<SecretSource>,
         /// More parameters of the token endpoint's query.
         optional query: Named<SecretSource>,
+        /// Asks for tokens that are bound to a key (RFC 9449): each request to the upstream then carries a proof of it.
+        /// `true`, or the key.
+        optional dpop: DpopKey,
         /// Whom to trust at the token endpoint, and as whom to come.
         optional tls: Tls,
         /// How long the connection, with its TLS handshake, may take.
@@ -69,6 +74,7 @@ impl OauthKeys {
         let params = pairs(self.params.as_ref(), cx);
         let query = pairs(self.query.as_ref(), cx);
         let headers = headers(self.headers.as_ref(), cx);
+        let key = self.proof_key(cx);
         let extras = Extras {
             scope: self
                 .scope
@@ -90,7 +96,12 @@ impl OauthKeys {
             query: query?,
             default_expires_in: self.default_expires_in.value,
         };
-        match TokenCall::new(target?, auth?, extras) {
+        let call = TokenCall::new(target?, auth?, extras);
+        let bound = match key? {
+            Some(key) => call.and_then(|call| call.bind(key)),
+            None => call,
+        };
+        match bound {
             Ok(call) => Some(call),
             Err(error) => {
                 let span = match &error {

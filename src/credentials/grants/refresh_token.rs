@@ -11,7 +11,7 @@ use crate::{
     config::{Diagnostic, SecretSource, table::Variant},
     credentials::{
         BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint, FingerprintBuilder,
-        Refreshing, Source, TokenCall,
+        ProofKey, Refreshing, Source, TokenCall,
     },
     secret::Secret,
 };
@@ -40,6 +40,7 @@ impl GrantConfig for Config {
         if !self.failed.is_empty() {
             return None;
         }
+        self.oauth.keeps_key(cx)?;
         let call = self.oauth.build(Asker::Client, cx);
         let first = cx.secret(&self.refresh_token)?;
         if !cx.has_store() {
@@ -79,6 +80,10 @@ impl Source for RefreshToken {
 
     fn endpoints(&self) -> Vec<&str> {
         vec![self.call.shown()]
+    }
+
+    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
+        self.call.proof_key()
     }
 
     fn refreshing(&self) -> Option<Refreshing<'_>> {

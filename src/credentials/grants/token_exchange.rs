@@ -11,7 +11,8 @@ use crate::{
     config::{Diagnostic, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Lease, Linked, Source, Subject, TokenCall, TokensFrom, Watched,
+        FingerprintBuilder, Lease, Linked, ProofKey, Source, Subject, TokenCall, TokensFrom,
+        Watched,
     },
     secret::Secret,
 };
@@ -77,6 +78,13 @@ impl GrantConfig for Config {
             None => None,
         };
         let subject = subject?;
+        let shown = match &bearer {
+            None => None,
+            Some(Bearer::Subject) => Some(&subject),
+            Some(Bearer::Actor) => actor.as_ref(),
+            Some(Bearer::Of(origin)) => Some(origin),
+        };
+        bearer::check_bound(self, shown, cx)?;
         let needs = actor.as_ref().map_or(Need::Nobody, Origin::need);
         // A request has either a name or tokens, and those of one exchange.
         let apart = match (subject.need(), needs) {
@@ -179,6 +187,10 @@ impl Source for TokenExchange {
             // They only begin the chain.
             Renew::Exchange => Vec::new(),
         }
+    }
+
+    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
+        self.call.proof_key()
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

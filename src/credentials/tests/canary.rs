@@ -155,7 +155,7 @@ async fn no_text_of_any_kind_holds_a_secret() {
             let slot = credentials.handle("name", source, CacheSettings::default());
             match slot.lease(Duration::from_secs(5)).await {
                 Ok(lease) => {
-                    look_in("lease", &format!("{lease:?} {:?}", lease.bearer()));
+                    look_in("lease", &format!("{lease:?} {:?}", lease.authorization()));
                     slot.accept(&lease);
                     slot.reject(&lease);
                     let _ = slot.lease(Duration::from_secs(5)).await;

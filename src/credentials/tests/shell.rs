@@ -20,7 +20,11 @@ fn s(seconds: u64) -> Duration {
 }
 
 fn token(lease: &Lease) -> &str {
-    lease.bearer().expect("a bearer").to_str().expect("ascii")
+    lease
+        .authorization()
+        .expect("a bearer")
+        .to_str()
+        .expect("ascii")
 }
 
 async fn error(slot: &CredentialHandle) -> CredentialError {
@@ -523,7 +527,7 @@ async fn a_static_credential_is_there_for_good_and_a_refusal_changes_nothing() {
     let source: Arc<dyn Source> = Arc::new(Fixed::basic("me", Secret::new("pw")));
     let slot = cache().handle("name", source, CacheSettings::default());
     let lease = slot.lease(WAIT).await.unwrap();
-    assert!(lease.bearer().is_none());
+    assert!(lease.authorization().is_none());
     assert_eq!(lease.part("basic").unwrap().expose(), "bWU6cHc=");
     assert_eq!(lease.part("password").unwrap().expose(), "pw");
     assert!(lease.part("nothing").is_none());

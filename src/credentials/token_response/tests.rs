@@ -124,13 +124,42 @@ fn the_type_may_be_absent_or_in_any_case_but_must_be_bearer() {
     ] {
         ok(&format!(r#"{{"access_token":"t","token_type":{fine}}}"#));
     }
-    for bad in ["\"mac\"", "\"DPoP\"", "1", "[\"Bearer\"]"] {
+    for bad in ["\"mac\"", "1", "[\"Bearer\"]"] {
         let error = err(
             200,
             &format!(r#"{{"access_token":"t","token_type":{bad}}}"#),
         );
         assert_eq!(error.detail, "the token is not of type Bearer", "{bad}");
     }
+}
+
+#[test]
+fn a_bound_token_that_was_not_asked_for_is_explained_and_one_that_was_is_taken() {
+    let body = r#"{"access_token":"t","token_type":"DPoP"}"#;
+    let error = err(200, body);
+    assert!(error.detail.contains("say `dpop: true`"), "{error}");
+    let (headers, wanted) = (HeaderMap::new(), TokenType::Dpop);
+    assert!(read_whole(StatusCode::OK, &headers, body.as_bytes(), wanted, WALL).is_ok());
+    let bearer = r#"{"access_token":"t","token_type":"Bearer"}"#;
+    let error = read_whole(StatusCode::OK, &headers, bearer.as_bytes(), wanted, WALL).unwrap_err();
+    assert_eq!(error.kind, FailureKind::Malformed);
+    assert_eq!(error.retry, Retry::Permanent);
+}
+
+#[test]
+fn an_answer_that_asks_for_a_nonce_is_a_refusal_with_that_very_code() {
+    let asks = |status: u16, body: &str| {
+        asks_nonce(StatusCode::from_u16(status).unwrap(), body.as_bytes())
+    };
+    assert!(asks(400, r#"{"error":"use_dpop_nonce"}"#));
+    assert!(asks(
+        401,
+        r#"{"error":"use_dpop_nonce","error_description":"x"}"#
+    ));
+    assert!(!asks(200, r#"{"error":"use_dpop_nonce"}"#));
+    assert!(!asks(400, r#"{"error":"invalid_dpop_proof"}"#));
+    assert!(!asks(400, r#"{"error":["use_dpop_nonce"]}"#));
+    assert!(!asks(400, "use_dpop_nonce"));
 }
 
 #[test]

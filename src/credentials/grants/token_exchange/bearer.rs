@@ -2,9 +2,13 @@
 
 use super::{
     super::{BuildContext, oauth::OauthKeys},
+    Config, Renew,
     origin::{Origin, Place},
 };
-use crate::config::{Decode, Decoder, Diagnostic, Node, Sp, node::Kind, table::Type};
+use crate::{
+    config::{Decode, Decoder, Diagnostic, Node, Sp, node::Kind, table::Type},
+    credentials::Linked,
+};
 
 crate::config_words! {
     /// A token of the exchange itself.
@@ -111,4 +115,28 @@ pub(super) fn build(
             })
         }
     })
+}
+
+/// A token that is bound to a key is never shown as `Bearer` (RFC 9449 7.1); none after reporting that one would be.
+pub(super) fn check_bound(
+    config: &Config,
+    shown: Option<&Origin>,
+    cx: &mut dyn BuildContext,
+) -> Option<()> {
+    let link = shown.and_then(Origin::link);
+    let error = if link.is_some_and(Linked::is_bound) {
+        let span = config.bearer.as_ref().map_or(cx.span(), |it| it.span);
+        Diagnostic::error(
+            span,
+            "this token is bound by `dpop` and can't be shown as `Bearer`",
+        )
+        .hint("take `dpop` from the credential that it comes from")
+    } else if config.renew.value == Renew::Exchange && config.oauth.asks_for_binding() {
+        let error = "`renew: exchange` shows the token as `Bearer`, which `dpop` rules out";
+        Diagnostic::error(config.renew.span, error).hint("remove `renew`, or `dpop`")
+    } else {
+        return Some(());
+    };
+    cx.report(error);
+    None
 }
