@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     presets::Key,
-    support::{SECRET, TokenAnswer, TokenEndpoint, Upstream, closed_port},
+    support::{SECRET, TokenAnswer, TokenEndpoint, Upstream, closed_port, token},
 };
 
 #[test]
@@ -58,6 +58,60 @@ fn a_good_credential_is_told_with_its_facts_and_without_the_token() {
             assert!(!shown_by(&output).contains(secret), "{output:?}");
         }
     }
+}
+
+#[test]
+fn the_key_that_a_token_is_bound_to_is_told_by_its_thumbprint() {
+    let key = std::env::temp_dir().join(format!("bearerd-doctor-{}.pem", std::process::id()));
+    fs::write(&key, KEY).unwrap();
+    let body = format!(r#"{{"access_token":"{}","token_type":"DPoP"}}"#, token(1));
+    let tokens = TokenEndpoint::always(TokenAnswer::Status(200, String::new(), body));
+    let bound = |name: &str, dpop: &str| {
+        let credential = client_credentials(name, tokens.address());
+        format!("{credential}      dpop: {dpop}\n")
+    };
+    let of_file = format!("{{ key: {{ file: '{}' }} }}", key.display());
+    let file = File::new(
+        "bound",
+        &[bound("kept", &of_file), bound("made", "true")].concat(),
+    );
+
+    let output = file.doctor(&["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [kept, made] = [0, 1].map(|at| &report["credentials"][at]["dpop"]);
+    assert_eq!(
+        (&kept["alg"], &kept["generated"]),
+        (&"ES256".into(), &false.into())
+    );
+    assert_eq!(kept["thumbprint"], THUMBPRINT);
+    assert_eq!(made["generated"], true);
+    let told = shown_by(&file.doctor(&[]));
+    assert!(
+        told.contains(&format!("bound to ES256 key {THUMBPRINT}\n")),
+        "{told}"
+    );
+    assert!(told.contains("made for this run alone"), "{told}");
+    assert_keeps_secrets(&output);
+    fs::remove_file(key).unwrap();
+}
+
+#[test]
+fn an_endpoint_that_does_not_bind_is_told_what_is_missing() {
+    let tokens = TokenEndpoint::good();
+    let credential = client_credentials("main", tokens.address());
+    let file = File::new("unbound", &format!("{credential}      dpop: true\n"));
+    let output = file.doctor(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = shown_by(&output);
+    for expected in [
+        "is of type Bearer",
+        "lasts until something is changed",
+        "RFC 9449",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    assert_keeps_secrets(&output);
 }
 
 #[test]
@@ -213,3 +267,9 @@ fn assert_keeps_secrets(output: &Output) {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
 }
+
+/// The pair of RFC 7515, A.3.
+const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\n\
+    MDECAQEEII6bEJ5xkJi/mASH3x9dd+nLKWBuvtImO19XwhPfhPSyoAoGCCqGSM49\nAwEH\n\
+    -----END EC PRIVATE KEY-----\n";
+const THUMBPRINT: &str = "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U";

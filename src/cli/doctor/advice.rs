@@ -29,6 +29,7 @@ struct Case<'a> {
     status: u16,
     code: &'a str,
     client_auth: &'a str,
+    dpop: bool,
 }
 
 impl<'a> Case<'a> {
@@ -50,6 +51,7 @@ impl<'a> Case<'a> {
             status: status.unwrap_or_default(),
             code: failure.code.unwrap_or_default(),
             client_auth: finding.client_auth.unwrap_or_default(),
+            dpop: finding.dpop.is_some(),
         }
     }
 
@@ -120,7 +122,15 @@ const VENDORS: [Rule; 9] = [
     ),
 ];
 
-const ALL: [Rule; 25] = [
+const ALL: [Rule; 27] = [
+    (
+        |it| it.code == "invalid_dpop_proof",
+        "is this machine's clock right, and `token_url` the very URL that the server knows itself by? The proof holds both",
+    ),
+    (
+        |it| it.dpop && it.kind == "malformed" && it.status == 200,
+        "the server is to bind this client's tokens (DPoP, RFC 9449): its registration there decides; else take `dpop` out",
+    ),
     (
         |it| it.is_refused() && it.client_auth == "basic",
         "check client id and secret. With special characters in them, some servers want `client_auth: basic_raw` (no form-encoding within Basic), others `body`",

@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 use super::{
     advice,
     jwt::{Jwt, clean},
-    report::{Call, Failing, Finding, Outcome, Part, Report},
+    report::{Call, Dpop, Failing, Finding, Outcome, Part, Report},
 };
 use crate::{
     cli::{output::Failure, token},
     clock,
-    credentials::{self, CredentialHandle, FetchError, Lease, Retry, Subject},
+    credentials::{self, CredentialHandle, FetchError, Lease, ProofKey, Retry, Subject},
 };
 
 /// The credentials to examine, each after those that it builds on.
@@ -116,6 +116,7 @@ async fn one(handle: &CredentialHandle, subject: &Subject) -> Finding {
         scope_asked: asked.and_then(|asked| asked.scope.clone()),
         scope_granted: view.scope.as_deref().map(clean),
         client_auth: asked.map(|asked| asked.client_auth),
+        dpop: handle.proof_key().map(|key| dpop(key)),
         builds_on: account.links.iter().map(ToString::to_string).collect(),
         parts: lease.iter().flat_map(parts).collect(),
         calls: account.calls.iter().map(call).collect(),
@@ -137,6 +138,14 @@ fn parts(lease: &Lease) -> Vec<Part> {
         jwt: Jwt::read(secret.expose()),
     };
     lease.parts().map(part).collect()
+}
+
+fn dpop(key: &ProofKey) -> Dpop {
+    Dpop {
+        alg: key.algorithm(),
+        thumbprint: key.thumbprint().to_owned(),
+        generated: key.is_generated(),
+    }
 }
 
 fn call(call: &credentials::Call) -> Call {

@@ -46,6 +46,8 @@ pub(super) struct Finding {
     pub(super) scope_granted: Option<String>,
     /// How we proved who we are.
     pub(super) client_auth: Option<&'static str>,
+    /// The key that its token is bound to.
+    pub(super) dpop: Option<Dpop>,
     /// The credentials that it builds on.
     pub(super) builds_on: Vec<String>,
     pub(super) parts: Vec<Part>,
@@ -64,6 +66,16 @@ pub(super) enum Outcome {
     NotTried,
     /// Every user has another, and no user was named.
     NeedsSubject,
+}
+
+/// A key that tokens are bound to (RFC 9449).
+#[derive(Debug, Serialize)]
+pub(super) struct Dpop {
+    pub(super) alg: &'static str,
+    /// What the token names it by (RFC 7638).
+    pub(super) thumbprint: String,
+    /// Whether it was made for this run alone; the proxy makes another.
+    pub(super) generated: bool,
 }
 
 /// A part of a credential that is not shown.

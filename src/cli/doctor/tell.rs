@@ -64,6 +64,14 @@ fn tell(finding: &Finding, text: &mut String) {
     if let Some(client_auth) = finding.client_auth {
         row("client_auth", client_auth);
     }
+    if let Some(key) = &finding.dpop {
+        let made = match key.generated {
+            true => ", made for this run alone: the proxy makes another at start",
+            false => "",
+        };
+        let (alg, print) = (key.alg, &key.thumbprint);
+        row("dpop", &format!("bound to {alg} key {print}{made}"));
+    }
     for part in &finding.parts {
         let what = part.jwt.as_ref().map_or_else(String::new, jwt);
         row(&part.name, &format!("{} characters{what}", part.characters));

@@ -14,6 +14,7 @@ fn failed(endpoint: &str, status: u16, code: Option<&'static str>) -> Finding {
         scope_asked: None,
         scope_granted: None,
         client_auth: Some("basic"),
+        dpop: None,
         builds_on: Vec::new(),
         parts: Vec::new(),
         calls: vec![Call {
@@ -102,6 +103,7 @@ fn each_status_and_code_has_something_to_change() {
         (400, Some("unauthorized_client"), "may not use this grant"),
         (400, Some("unsupported_grant_type"), "does not offer"),
         (400, Some("invalid_target"), "`audience`"),
+        (400, Some("invalid_dpop_proof"), "itself by"),
     ] {
         assert_hint(&failed(url, status, code), part);
     }

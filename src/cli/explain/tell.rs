@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, header};
 
 use crate::{
     callers::{self, Caller},
+    credentials::DPOP,
     injectors::{Injector, Place, Rendered},
     layers::{self, Connection, Error, Head},
     percent,
@@ -19,7 +20,6 @@ use crate::{
         table::{Found, RequestView},
         trace::{self, Verdict},
     },
-    upstream::Scheme,
 };
 
 /// Writes what happens, stage by stage, up to the error that ends it. Whether the request is sent on.
@@ -171,6 +171,14 @@ fn credential(text: &mut String, route: &Route) {
         "credential",
         format!("{} in {}", used.handle.name(), places.join(", ")),
     );
+    if let Some(key) = used.handle.proof_key() {
+        let key = match key.is_generated() {
+            true => "a key that the proxy makes at start",
+            false => "the key of the file, whose thumbprint `bearerd doctor` tells",
+        };
+        let name = "bound by DPoP: each request carries a proof of";
+        line(text, "", format!("{name} {key}"));
+    }
     if !used.overwrite {
         line(text, "", "a client's own header is kept instead");
     }
@@ -184,15 +192,11 @@ fn sent(text: &mut String, route: &Route, prefix: usize, head: Head) -> Result<(
     let connection = Connection::new(nowhere, nowhere);
     let came = head.headers.clone();
     let out = layers::preview(head, route, prefix, &connection, stand_in(route))?;
-    let scheme = match route.upstream.config().scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    let authority = shown(route.upstream.authority());
+    let origin = route.upstream.origin();
     line(
         text,
         "sends",
-        format!("{} {scheme}://{authority}{}", out.method, out.target),
+        format!("{} {origin}{}", out.method, out.target),
     );
     let mut names: Vec<&HeaderName> = out.headers.keys().collect();
     names.sort_by_key(|name| name.as_str());
@@ -249,6 +253,11 @@ fn stand_in(route: &Route) -> Option<Arc<Rendered>> {
             Place::Cookie(name) => join(&mut rendered.cookies, name, "; "),
         }
     }
+    if credential.nonce.is_some() {
+        let mut proof = HeaderValue::from_static(MASK);
+        proof.set_sensitive(true);
+        rendered.headers.push((DPOP, proof));
+    }
     Some(Arc::new(rendered))
 }
 
@@ -256,6 +265,7 @@ fn masked(injector: &Injector) -> &'static str {
     match injector.template().split_once(' ') {
         Some(("Bearer", _)) => "Bearer ****",
         Some(("Basic", _)) => "Basic ****",
+        Some(("DPoP", _)) => "DPoP ****",
         _ => MASK,
     }
 }

@@ -49,6 +49,10 @@ fn listener() -> Connection {
 }
 
 fn explain_with(method: &str, url: &str, headers: &[&str]) -> Explanation {
+    explain_in(FILE, method, url, headers)
+}
+
+fn explain_in(file: &str, method: &str, url: &str, headers: &[&str]) -> Explanation {
     let runtime = small_runtime().unwrap();
     let context = Context {
         env: &|_| None,
@@ -60,7 +64,7 @@ fn explain_with(method: &str, url: &str, headers: &[&str]) -> Explanation {
         prewarm: false,
     };
     let path = std::env::temp_dir().join(format!("bearerd-explain-{}.yaml", fastrand::u64(..)));
-    std::fs::write(&path, FILE).unwrap();
+    std::fs::write(&path, file).unwrap();
     let compiled = compile::load_file_without_secrets(&path, &context);
     std::fs::remove_file(&path).unwrap();
     let compiled = compiled.unwrap_or_else(|error| panic!("{}", file_error(&error)));
@@ -132,6 +136,21 @@ fn neither_secrets_nor_the_words_of_a_template_are_shown() {
         text.contains("authorization: ****") && !text.contains("mine"),
         "{text}"
     );
+}
+
+#[test]
+fn a_bound_token_and_its_proof_are_told_and_its_key_is_not_read() {
+    let key = "client_auth: none\n      dpop: { key: { file: /nonexistent/key } }";
+    let file = FILE.replace("client_secret: { env: NOT_SET_ANYWHERE }", key);
+    let explanation = explain_in(&file, "GET", "/billing/x", &["DPoP: made.up"]).to_string();
+    for expected in [
+        "bound by DPoP: each request carries a proof of the key of the file",
+        "authorization: DPoP ****\n",
+        "dpop: ****\n",
+    ] {
+        assert!(explanation.contains(expected), "{expected}: {explanation}");
+    }
+    assert!(!explanation.contains("made.up"), "{explanation}");
 }
 
 #[test]
