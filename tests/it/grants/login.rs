@@ -176,6 +176,30 @@ fn a_login_that_others_can_read_is_not_used() {
     assert_eq!(upstream.count(), 0);
 }
 
+/// Its refresh token must not go to whoever the configuration names by now.
+#[test]
+fn a_login_at_another_endpoint_or_of_another_client_is_not_used() {
+    let _ = fs::remove_file(kept("moved"));
+    let begin = |exchange: &mut Exchange<'_>| match exchange.number {
+        0 => json(exchange, 200, BEGUN),
+        _ => issue(exchange),
+    };
+    let (server, elsewhere) = (Upstream::start(begin), Upstream::start(issue));
+    let upstream = Upstream::ok();
+    let kind = device(&server);
+    let (output, told) = login("moved", &yaml("moved", &kind, &upstream), |_| None);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let calls = server.count();
+    for other in [device(&elsewhere), kind.replace("tester", "another")] {
+        let proxy = TestProxy::start(&yaml("moved", &other, &upstream));
+        assert_eq!(proxy.get("/").code(), "token_rejected", "{other}");
+    }
+    assert_eq!((server.count(), elsewhere.count()), (calls, 0));
+    assert_eq!(upstream.count(), 0);
+    let proxy = TestProxy::start(&yaml("moved", &kind, &upstream));
+    assert_eq!(proxy.get("/").status(), 200);
+}
+
 #[test]
 fn a_declined_login_is_1_and_leaves_nothing() {
     let _ = fs::remove_file(kept("declined"));
