@@ -68,9 +68,12 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether its credentials are worth keeping where they outlive the process: not without the key they are bound to.
+    /// Whether its credentials are kept where they outlive the process.
+    ///
+    /// Not without the key that they are bound to, nor where a file could have changed meanwhile.
     fn keeps(&self) -> bool {
-        self.renewable() && !self.proof_key().is_some_and(|key| key.is_generated())
+        let bound = self.proof_key().is_some_and(|key| key.is_generated());
+        self.renewable() && !bound && self.watched().is_empty()
     }
 
     /// Obtains a credential, or the successor of one.

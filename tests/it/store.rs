@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     grants::{asked, bearers, client, json, refusing},
-    support::{TestProxy, Upstream, token, until},
+    support::{SECRET, TestProxy, Upstream, token, until},
 };
 
 /// A folder of this test's own, with nothing in it.
@@ -82,6 +82,46 @@ fn a_changed_secret_never_finds_the_token_of_the_old_one() {
     let after = before.replace("{ env: SECRET }", "another");
     assert_eq!(TestProxy::start(&after).get("/").status(), 200);
     assert_eq!(bearers(&upstream), [token(1), token(2)]);
+}
+
+#[test]
+fn what_a_file_holds_is_read_from_the_file_after_a_restart() {
+    let upstream = Upstream::ok();
+    let folder = folder("file");
+    let file = folder.with_extension("token");
+    let kind = format!("{{ file: '{}' }}", file.display());
+    let yaml = with_store(&folder, &crate::grants::yaml(&kind, &upstream));
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    for n in [1, 2] {
+        fs::write(&file, token(n)).unwrap();
+        assert_eq!(TestProxy::start(&yaml).get("/").status(), 200);
+    }
+    assert_eq!(bearers(&upstream), [token(1), token(2)]);
+}
+
+#[test]
+fn doctor_asks_the_endpoint_also_where_the_store_has_a_token() {
+    let (server, upstream) = (rotating(), Upstream::ok());
+    let folder = folder("doctor");
+    let yaml = with_store(&folder, &yaml("client_credentials", "", &server, &upstream));
+    assert_eq!(TestProxy::start(&yaml).get("/").status(), 200);
+    let config = folder.with_extension("yaml");
+    fs::write(&config, format!("listen: 127.0.0.1:0\n{yaml}")).unwrap();
+    let mut doctor = std::process::Command::new(env!("CARGO_BIN_EXE_bearerd"));
+    doctor
+        .args(["doctor", "--config"])
+        .arg(&config)
+        .env("SECRET", SECRET);
+    let output = doctor.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(server.count(), 2);
+    // What came of it is there for all.
+    assert_eq!(TestProxy::start(&yaml).get("/").status(), 200);
+    assert_eq!(server.count(), 2);
 }
 
 #[test]

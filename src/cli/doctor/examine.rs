@@ -93,8 +93,13 @@ async fn one(handle: &CredentialHandle, subject: &Subject) -> Finding {
     let own = handle.of(subject, clock::now());
     let (handle, lease) = match own {
         Ok(own) if !needs_subject => {
-            let lease = own.lease(PATIENCE).await;
-            (own, lease.ok())
+            let lease = own.lease(PATIENCE).await.ok();
+            // What the store had tells nothing of the endpoint.
+            let live = match own.view().counters.adopted {
+                0 => lease,
+                _ => own.renew_now().await.ok().and_then(|()| own.try_lease()),
+            };
+            (own, live)
         }
         _ => (handle.clone(), None),
     };

@@ -122,6 +122,11 @@ impl Source for Recipe {
         names.collect()
     }
 
+    /// What is only joined is kept by those that it is joined of.
+    fn keeps(&self) -> bool {
+        self.calls
+    }
+
     fn per_subject(&self) -> bool {
         self.uses_subject || self.links().into_iter().any(Linked::is_per_subject)
     }
