@@ -3,6 +3,7 @@
 mod calls;
 mod canary;
 mod discovery;
+mod endurance;
 mod fake;
 mod http;
 mod linked;
