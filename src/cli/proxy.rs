@@ -102,6 +102,7 @@ impl Proxy {
         self.control
             .spawn(supervise(signals, self.app, self.status, stop));
         let served = self.bound.serve(&app, &stopped);
+        self.control.block_on(app.credentials().finish());
         self.control.shutdown_timeout(Duration::from_millis(100));
         tracing::info!("ended");
         served.map_err(|error| Failure::failed("serving ended").because(&error))

@@ -11,6 +11,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use super::{
     CacheSettings, Call, Counters, CredentialError, CredentialErrorKind, FailureKind, FetchError,
@@ -36,6 +37,8 @@ pub(super) struct Slot {
     /// Where its credential outlives the process, or is shared.
     pub(super) store: Option<Arc<dyn Store>>,
     pub(super) id: SlotId,
+    /// Holds up the end of the process while a refresh token is under way.
+    pub(super) spending: TaskTracker,
     pub(super) subject: Subject,
     pub(super) kin: Kin,
     state: Mutex<State>,
@@ -87,11 +90,12 @@ impl Slot {
         name: Arc<str>,
         source: Arc<dyn Source>,
         store: Option<Arc<dyn Store>>,
+        spending: TaskTracker,
         settings: CacheSettings,
         subjects: Option<Subjects>,
     ) -> Self {
         let kin = subjects.map_or(Kin::Alone, |subjects| Kin::Root(Arc::new(subjects)));
-        Self::with(name, source, store, settings, Subject::Own, kin)
+        Self::with(name, source, store, spending, settings, Subject::Own, kin)
     }
 
     /// One of the same credential, for a subject.
@@ -102,13 +106,15 @@ impl Slot {
         };
         let (name, source) = (Arc::clone(&self.name), Arc::clone(&self.source));
         let (store, kin) = (self.store.clone(), Kin::Of(home));
-        Self::with(name, source, store, settings, subject, kin)
+        let spending = self.spending.clone();
+        Self::with(name, source, store, spending, settings, subject, kin)
     }
 
     fn with(
         name: Arc<str>,
         source: Arc<dyn Source>,
         store: Option<Arc<dyn Store>>,
+        spending: TaskTracker,
         settings: CacheSettings,
         subject: Subject,
         kin: Kin,
@@ -121,6 +127,7 @@ impl Slot {
             name,
             source,
             store,
+            spending,
             subject,
             kin,
             state: Mutex::new(State {

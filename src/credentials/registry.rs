@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use super::{
     Account, Credential, CredentialError, CredentialView, Fetch, FetchError, Fingerprint, Lease,
@@ -28,6 +29,7 @@ pub struct Credentials(Arc<Registry>);
 struct Registry {
     control: Handle,
     store: OnceLock<Arc<dyn Store>>,
+    spending: TaskTracker,
     slots: Mutex<Slots>,
 }
 
@@ -63,6 +65,7 @@ impl Credentials {
         Self(Arc::new(Registry {
             control,
             store: OnceLock::new(),
+            spending: TaskTracker::new(),
             slots: Mutex::default(),
         }))
     }
@@ -100,7 +103,15 @@ impl Credentials {
             .per_subject()
             .then(|| Subjects::new(settings.max_subjects, self.0.control.clone()));
         let store = self.store_of(&*source);
-        let slot = Slot::new(Arc::clone(&key.0), source, store, settings, subjects);
+        let spending = self.0.spending.clone();
+        let slot = Slot::new(
+            Arc::clone(&key.0),
+            source,
+            store,
+            spending,
+            settings,
+            subjects,
+        );
         let slot = Arc::new(slot);
         slots.insert(key, Arc::downgrade(&slot));
         refresher::start(&slot, &self.0.control);
@@ -109,6 +120,12 @@ impl Credentials {
             slot.prewarm();
         }
         CredentialHandle(slot)
+    }
+
+    /// The end of the process: sends no refresh token any more, and waits for the successors of those that were sent.
+    pub async fn finish(&self) {
+        self.0.spending.close();
+        let _ = tokio::time::timeout(renewal::LONGEST_END, self.0.spending.wait()).await;
     }
 
     /// Every slot in use, by name.

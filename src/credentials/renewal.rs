@@ -77,7 +77,14 @@ pub(super) async fn obtain(
         begin_anew_or_not(slot, &desk, &mut previous, &how)?;
     }
     let spends = refreshing.is_some() && previous.as_ref().is_some_and(|it| it.refresh.is_some());
+    // Until the successor is saved.
+    let _spending = spends.then(|| slot.spending.token());
     if spends {
+        // Looked at with the token in hand: who closes it waits for us, or we see it closed.
+        if slot.spending.is_closed() {
+            let why = "the proxy ends: no refresh token is sent any more";
+            return Err(FetchError::transient(FailureKind::Failing, why).before_sending());
+        }
         desk.mark(slot, previous.as_ref()).await?;
     }
     match call(slot, previous, purpose, calls).await {
@@ -365,3 +372,6 @@ pub(super) async fn save_later(slot: Weak<Slot>) {
 }
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long the end of the process waits for successors: beyond the usual deadline of a call.
+pub(super) const LONGEST_END: Duration = Duration::from_secs(15);

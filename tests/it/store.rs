@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     grants::{asked, bearers, client, json, refusing},
-    support::{SECRET, TestProxy, Upstream, token, until},
+    support::{Gate, SECRET, TestProxy, Upstream, token, until},
 };
 
 /// A folder of this test's own, with nothing in it.
@@ -208,4 +208,60 @@ fn without_its_store_the_proxy_serves_what_is_harmless() {
     // It heals by itself.
     fs::remove_file(&folder).unwrap();
     until("the store is there", || proxy.get("/").status() == 200);
+}
+
+#[test]
+fn the_end_of_the_process_waits_for_the_successor_of_a_refresh_token() {
+    let gate = Gate::default();
+    let (asked_for, answered) = (gate.clone(), token(101));
+    let server = Upstream::start(move |exchange| {
+        let n = exchange.number + 1;
+        if n == 1 {
+            asked_for.pass();
+        }
+        let (access, refresh) = (token(n), token(100 + n));
+        // It ends at once, so the next process has to renew it.
+        let body =
+            format!(r#"{{"access_token":"{access}","refresh_token":"{refresh}","expires_in":1}}"#);
+        json(exchange, 200, &body);
+    });
+    let upstream = Upstream::ok();
+    let folder = folder("end");
+    let keys = ", refresh_token: first";
+    let yaml = with_store(&folder, &yaml("refresh_token", keys, &server, &upstream));
+    let config = folder.with_extension("yaml");
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    let address = crate::support::closed_port();
+    fs::write(
+        &config,
+        format!("listen: {address}\nlimits: {{ drain: 1s }}\n{yaml}"),
+    )
+    .unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bearerd"));
+    command
+        .args(["run", "--workers", "1"])
+        .arg(&config)
+        .env("SECRET", SECRET);
+    let mut process = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    until("it listens", || {
+        std::net::TcpStream::connect(address).is_ok()
+    });
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    until("the refresh token is under way", || server.count() == 1);
+    drop(client);
+    let pid = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let waits = process.try_wait().unwrap().is_none();
+    gate.open();
+    assert!(process.wait().unwrap().success());
+    assert!(waits, "it ended while the answer was on its way");
+    let proxy = TestProxy::start(&yaml);
+    until("the successor is used", || proxy.get("/").status() == 200);
+    let spent: Vec<_> = asked(&server, "refresh_token")
+        .into_iter()
+        .map(|it| it.1)
+        .collect();
+    assert_eq!(spent[..2], ["first".to_owned(), answered]);
 }
