@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     cli::demo::{
@@ -48,9 +48,11 @@ impl Symphony {
             "/login/pubkey/authenticate" => self.session(request),
             "/relay/pubkey/authenticate" => self.key_manager(request),
             "/login/idm/tokens" => self.scoped(request),
+            "/login/v1/pubkey/app/authenticate/extensionApp" => self.extension_app(request),
             _ if path.starts_with("/agent/") => self.agent(request),
             _ if path.starts_with("/pod/") => self.pod(request),
             _ if path.starts_with("/files/v1/") => self.files(request),
+            _ if path.starts_with("/profile-manager/") => self.profiles(request),
             _ => error(StatusCode::NOT_FOUND, "no such path"),
         }
     }
@@ -81,6 +83,29 @@ impl Symphony {
             StatusCode::OK,
             format!(r#"{{"name":"keyManagerToken","token":"{token}"}}"#),
         )
+    }
+
+    /// The circle of trust: the app's own token comes back with the pod's.
+    fn extension_app(&self, request: &Request<Bytes>) -> Answer {
+        self.sessions.asked();
+        let body = object(request).unwrap_or_default();
+        let text = |name: &str| body.get(name).and_then(Value::as_str);
+        let (Some(app), Some(assertion), 2) = (text("appToken"), text("authToken"), body.len())
+        else {
+            return error(StatusCode::BAD_REQUEST, "appToken and authToken");
+        };
+        let now = clock::unix_time();
+        if let Err(why) = self.check(assertion, now.as_secs()) {
+            return error(StatusCode::UNAUTHORIZED, why);
+        }
+        let token = self.sessions.issue(opaque(), self.bot, SESSION);
+        let reply = json!({
+            "appId": self.bot,
+            "appToken": app,
+            "symphonyToken": &*token,
+            "expireAt": (now.as_secs() + SESSION.as_secs()) * 1000,
+        });
+        json(StatusCode::OK, reply.to_string())
     }
 
     /// Checks a login: JSON with one assertion, RS512, of the bot, good for five minutes at most.
@@ -177,11 +202,7 @@ impl Symphony {
 
     /// The Files API has an error shape of its own, and knows neither of the two tokens of the others.
     fn files(&self, request: &Request<Bytes>) -> Answer {
-        let may_read = |value: &str| {
-            let token = value.strip_prefix("Bearer ");
-            let scope = token.and_then(|token| self.scoped.holder(token));
-            scope.is_some_and(|scope| scope.split(' ').any(|scope| scope == "sym-files"))
-        };
+        let may_read = |value: &str| self.may(value, "sym-files");
         let checked = exactly(request, &[("authorization", &may_read)]);
         echo_if(request, &checked, || {
             json(
@@ -189,6 +210,23 @@ impl Symphony {
                 r#"{"error":"Invalid session token"}"#,
             )
         })
+    }
+
+    /// The profile manager wants to hear which pod is meant.
+    fn profiles(&self, request: &Request<Bytes>) -> Answer {
+        if only(request.headers(), "x-symphony-host").is_none() {
+            return error(StatusCode::BAD_REQUEST, "no X-Symphony-Host");
+        }
+        let may_manage = |value: &str| self.may(value, "profile-manager");
+        let checked = exactly(request, &[("authorization", &may_manage)]);
+        echo_if(request, &checked, invalid_session)
+    }
+
+    /// Whether this `Authorization` holds a token with this scope.
+    fn may(&self, value: &str, wanted: &str) -> bool {
+        let token = value.strip_prefix("Bearer ");
+        let scope = token.and_then(|token| self.scoped.holder(token));
+        scope.is_some_and(|scope| scope.split(' ').any(|scope| scope == wanted))
     }
 }
 
@@ -216,7 +254,7 @@ const MOST_AHEAD: u64 = 300;
 /// An administrator sets it: from an hour to two weeks.
 const SESSION: Duration = Duration::from_secs(14 * 24 * 3600);
 /// The scopes that the bot's roles allow; none is the common JWT.
-const ENTITLED: [&str; 2] = ["", "sym-files"];
+const ENTITLED: [&str; 3] = ["", "sym-files", "profile-manager"];
 
 #[cfg(test)]
 mod tests;

@@ -153,7 +153,7 @@ async fn the_identity_service_wants_a_session_and_an_entitlement() {
     assert!(good.is(200, r#""expires_in":3600"#), "{good:?}");
     assert_eq!(bot.scoped(&session, "").status, 200, "the common JWT");
     assert_eq!(bot.scoped("made-up", "?scope=sym-files").status, 401);
-    let refused = bot.scoped(&session, "?scope=sym-files%20profile-manager");
+    let refused = bot.scoped(&session, "?scope=sym-files%20compliance");
     assert!(refused.is(403, "entitlement"), "{refused:?}");
     bot.pod.sessions.revoke_all();
     assert_eq!(bot.scoped(&session, "?scope=sym-files").status, 401);
@@ -188,4 +188,50 @@ async fn each_api_family_wants_its_own_headers() {
     assert_eq!(files(&[file, session]).status, 400);
     assert!(files(&[common]).is(401, r#"{"error":"Invalid session token"}"#));
     assert_eq!(files(&[session]).status, 401);
+}
+
+#[tokio::test]
+async fn the_profile_manager_wants_its_scope_and_the_pod_s_name() {
+    let bot = Bot::new();
+    let (session, _) = bot.tokens();
+    let bearer = |scope: &str| {
+        let token = bot.scoped(&session, scope).field("access_token");
+        format!("Bearer {token}")
+    };
+    let (own, files) = (bearer("?scope=profile-manager"), bearer("?scope=sym-files"));
+    let call = |headers: &[_]| bot.call("/profile-manager/v1/x", headers).status;
+    let (own, files) = (("authorization", &*own), ("authorization", &*files));
+    let host = ("x-symphony-host", "acme.symphony.com");
+    assert_eq!(call(&[own, host]), 200);
+    assert_eq!(call(&[own]), 400);
+    assert_eq!(call(&[files, host]), 401);
+    assert_eq!(call(&[host]), 401);
+}
+
+#[tokio::test]
+async fn an_extension_app_gets_its_own_token_back_with_the_pod_s() {
+    const PATH: &str = "/login/v1/pubkey/app/authenticate/extensionApp";
+    let bot = Bot::new();
+    let login = |body: &Value| seen(bot.pod.answer(&testing::json(PATH, &[], &body.to_string())));
+    let good = login(&json!({ "appToken": "mine", "authToken": bot.good() }));
+    assert_eq!(good.status, 200, "{good:?}");
+    assert_eq!(
+        (good.field("appId"), good.field("appToken")),
+        ("bot".into(), "mine".into())
+    );
+    let ends: u64 = good.field("expireAt").parse().expect("a number");
+    assert!(ends > now() * 1000);
+    assert!(bot.pod.sessions.accepts(&good.field("symphonyToken")));
+    for wrong in [
+        json!({ "appToken": "mine" }),
+        json!({ "authToken": bot.good() }),
+        json!({ "appToken": "mine", "authToken": bot.good(), "more": 1 }),
+    ] {
+        assert_eq!(login(&wrong).status, 400, "{wrong}");
+    }
+    let late = bot.signed(&json!({ "sub": "bot", "exp": now() + 301 }));
+    assert_eq!(
+        login(&json!({ "appToken": "mine", "authToken": late })).status,
+        401
+    );
 }
