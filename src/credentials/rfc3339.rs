@@ -57,7 +57,7 @@ pub(crate) fn write(unix: Duration) -> String {
 fn number(bytes: &[u8], range: std::ops::Range<usize>) -> Option<i64> {
     let digits = bytes.get(range)?;
     digits.iter().try_fold(0, |sum, digit| {
-        let digit = digit.is_ascii_digit().then_some(digit - b'0')?;
+        let digit = char::from(*digit).to_digit(10)?;
         Some(sum * 10 + i64::from(digit))
     })
 }
@@ -159,6 +159,8 @@ mod tests {
             "2026/11/22T20:15:00Z",
             "1969-12-31T23:59:59Z",
             "1795378500",
+            "2026-11-22T20:15:  Z",
+            "-999-11-22T20:15:00Z",
             "äöüäöüäöüäöüäöü",
         ] {
             assert_eq!(read(text), None, "{text}");
