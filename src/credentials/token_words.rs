@@ -105,23 +105,66 @@ pub(super) fn words(headers: &HeaderMap, body: &[u8], sent: &Sent) -> Option<Str
     Some(shown).filter(|shown| !shown.is_empty())
 }
 
+/// Code and sentence, however vendors call them and as deep as they hide them.
 fn of_json(value: &Value) -> Option<String> {
+    let mut open = vec![value];
+    for _ in 0..DEEPEST {
+        if let Some(said) = open.iter().find_map(|value| of_members(value)) {
+            return Some(said);
+        }
+        open = open.into_iter().flat_map(inside).collect();
+    }
+    None
+}
+
+fn of_members(value: &Value) -> Option<String> {
     let inner = value.get("error").filter(|error| error.is_object());
-    let from = inner.unwrap_or(value);
+    let from = inner.unwrap_or(value).as_object()?;
     let first = |names: &[&str]| {
-        names.iter().find_map(|name| match from.get(name)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
+        names.iter().find_map(|name| {
+            let member = from.iter().find(|(known, _)| folded(known) == *name);
+            match member?.1 {
+                Value::String(text) => Some(text.clone()),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            }
         })
     };
-    let code = first(&["error", "type", "code", "title"]);
+    let code = first(&[
+        "error",
+        "type",
+        "code",
+        "errorcode",
+        "responsecode",
+        "title",
+    ]);
     let code = code.filter(|code| code != "about:blank");
-    let text = first(&["error_description", "message", "detail", "title"]);
+    let text = first(&[
+        "errordescription",
+        "message",
+        "errormessage",
+        "responsemessage",
+        "detail",
+        "title",
+    ]);
     match (code, text) {
         (Some(code), Some(text)) if code != text => Some(format!("{code}: {text}")),
         (code, text) => text.or(code),
     }
+}
+
+/// The objects in a value, also those in a list of it: `{"errors": [{...}]}`.
+fn inside(value: &Value) -> impl Iterator<Item = &Value> {
+    let members = value.as_object().into_iter().flat_map(|it| it.values());
+    members.flat_map(|member| match member {
+        Value::Array(items) => items.as_slice(),
+        member => std::slice::from_ref(member),
+    })
+}
+
+/// `ErrorCode` and `error_code` are one name.
+fn folded(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '-'], "")
 }
 
 /// The first line of what is meant for people; pages of HTML are not.
@@ -156,6 +199,8 @@ const LONGEST_RUN: usize = 24;
 const LONGEST_BODY: usize = 64 * 1024;
 const LONGEST_SEARCHED: usize = 600;
 const LONGEST_SHOWN: usize = 200;
+/// How deep an answer is searched for words.
+const DEEPEST: usize = 4;
 
 #[cfg(test)]
 mod tests;

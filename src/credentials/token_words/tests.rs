@@ -37,6 +37,22 @@ fn every_vendors_shape_is_understood() {
             "Forbidden: Tenant is off",
         ),
         (r#"{"message":"Unauthorized"}"#, "Unauthorized"),
+        (
+            r#"{"success":false,"error":{"code":"NO","message":"Not you"}}"#,
+            "NO: Not you",
+        ),
+        (
+            r#"{"ResponseCode":401,"ResponseMessage":"Not you","ResponseData":null}"#,
+            "401: Not you",
+        ),
+        (
+            r#"{"errors":[{"error_code":17,"ErrorMessage":"Not you"},{"message":"x"}]}"#,
+            "17: Not you",
+        ),
+        (
+            r#"{"AuthResponse":{"Result":{"Status":"FAILURE","ErrorMessage":"Not you"}}}"#,
+            "Not you",
+        ),
     ] {
         assert_eq!(json(body).as_deref(), Some(says), "{body}");
     }
@@ -48,6 +64,7 @@ fn every_vendors_shape_is_understood() {
         "",
         r#"{"error":{}}"#,
         r#"{"error":["a"]}"#,
+        r#"{"a":{"b":{"c":{"d":{"message":"too deep"}}}}}"#,
     ] {
         assert_eq!(json(silent), None, "{silent}");
     }
