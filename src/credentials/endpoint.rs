@@ -380,7 +380,7 @@ fn root(error: &(dyn std::error::Error + 'static)) -> Root {
 }
 
 /// Grows by hand: the buffer that a Vec leaves behind when it grows is not wiped.
-fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
+pub(super) fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     let needed = body.len() + chunk.len();
     if needed > body.capacity() {
         let mut larger = Zeroizing::new(Vec::with_capacity(needed * 2));

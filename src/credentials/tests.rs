@@ -1,11 +1,11 @@
 //! The cache with a source that does what a test says, in paused time.
 
 mod calls;
-mod canary;
+pub(super) mod canary;
 mod discovery;
 mod endurance;
-mod fake;
-mod http;
+pub(super) mod fake;
+pub(super) mod http;
 mod linked;
 mod mtls;
 mod renewal;

@@ -339,7 +339,7 @@ fn bearer(token: &Secret) -> Result<HeaderValue, FetchError> {
 }
 
 /// Parameters that are no secrets: an error may name their values.
-const SHOWN: [&str; 9] = [
+pub(super) const SHOWN: [&str; 9] = [
     "grant_type",
     "client_id",
     "client_assertion_type",

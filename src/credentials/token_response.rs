@@ -190,7 +190,7 @@ fn life(expires_in: &Field<'_>) -> Result<Option<Duration>, FetchError> {
     Ok(Some(from_seconds(seconds)))
 }
 
-fn from_seconds(seconds: f64) -> Duration {
+pub(super) fn from_seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_LIFE))
 }
 

@@ -170,4 +170,4 @@ fn decode<T: Decode + GrantConfig + 'static>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

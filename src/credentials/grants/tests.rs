@@ -1,12 +1,16 @@
+use std::sync::OnceLock;
+
 use super::*;
 use crate::config::{self, Diagnostics};
 
 mod client_auth;
 
-/// A loader that knows two secrets and two files.
-struct Loader {
+/// A loader that knows two secrets, two files, and these other credentials.
+#[derive(Default)]
+pub(in crate::credentials) struct Loader {
     found: Diagnostics,
     stands_in: bool,
+    links: Vec<Linked>,
 }
 
 impl BuildContext for Loader {
@@ -25,9 +29,13 @@ impl BuildContext for Loader {
     fn file(&mut self, path: &Sp<&Path>) -> Option<Vec<u8>> {
         match path.value.to_str() {
             Some("client.pem") => {
-                let names = vec!["client".to_owned()];
-                let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-                Some(made.cert.pem().into_bytes())
+                static PEM: OnceLock<Vec<u8>> = OnceLock::new();
+                let made = PEM.get_or_init(|| {
+                    let names = vec!["client".to_owned()];
+                    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+                    made.cert.pem().into_bytes()
+                });
+                Some(made.clone())
             }
             Some("empty.pem") => Some(Vec::new()),
             _ => {
@@ -41,8 +49,9 @@ impl BuildContext for Loader {
         !self.stands_in
     }
 
-    fn credential(&mut self, _: &Sp<String>) -> Option<crate::credentials::Linked> {
-        None
+    fn credential(&mut self, name: &Sp<String>) -> Option<Linked> {
+        let link = self.links.iter().find(|link| **link.name() == *name.value);
+        link.cloned()
     }
 
     fn path(&self, path: &Path) -> PathBuf {
@@ -64,12 +73,22 @@ impl BuildContext for Loader {
 
 /// The source and where it goes, or every complaint in one text.
 fn build(key: &str, text: &str) -> Result<(Arc<dyn Source>, Placement), String> {
+    build_on(&[], key, text)
+}
+
+/// The same, where it can build on other credentials.
+pub(in crate::credentials) fn build_on(
+    links: &[Linked],
+    key: &str,
+    text: &str,
+) -> Result<(Arc<dyn Source>, Placement), String> {
     let mut decoder = Decoder::default();
     let node = config::yaml::parse(text, &mut decoder).expect("YAML");
     let config = (find(key).expect("a grant").decode)(&node, &mut decoder);
     let mut loader = Loader {
         found: decoder.diagnostics,
-        stands_in: false,
+        links: links.to_vec(),
+        ..Loader::default()
     };
     let built = config.and_then(|config| Some((config.build(&mut loader)?, config.placement())));
     built.ok_or_else(|| {

@@ -1,10 +1,12 @@
 //! From the keys to a recipe that can run: every template compiled, every name known, no circle.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Expires, KEY, NOW, Output, RANDOM, Recipe, SUBJECT,
+    Expires, ExpiryKind, KEY, NOW, Output, RANDOM, Recipe, SUBJECT,
     keys::{Config, JwtKeys, Life, StepKeys, Var},
     step::{Sign, Step, Work},
-    template::{Holds, Place, Scope, Template},
+    template::{Holds, Place, Scope},
 };
 use crate::{
     config::{Diagnostic, Node, SecretSource, Sp, Span, node::Kind},
@@ -13,7 +15,9 @@ use crate::{
 };
 
 mod answer;
+mod order;
 mod request;
+mod url;
 mod values;
 
 use values::tree;
@@ -37,21 +41,23 @@ pub(super) fn recipe(config: &Config, node: &Node, cx: &mut dyn BuildContext) ->
         let step = builder.step(written);
         steps.extend(step);
     }
+    let outputs = builder.outputs();
     if !builder.fine {
+        builder.expires(&steps);
         return None;
     }
-    builder.order(&mut steps);
-    let outputs = builder.outputs();
+    let steps = builder.order(steps)?;
     let expires = builder.expires(&steps);
+    let inside = steps.iter().any(|step| step.reads().contains(SUBJECT));
+    let uses_subject = inside
+        || outputs
+            .iter()
+            .any(|it| it.value.names().any(|it| it == SUBJECT));
+    builder.subject(uses_subject, &steps);
     if !builder.fine {
         return None;
     }
     let calls = steps.iter().any(|step| matches!(step.work, Work::Call(_)));
-    let reads_subject = |template: &Template| template.names().any(|name| name == SUBJECT);
-    let inside = steps
-        .iter()
-        .any(|step| step.templates().into_iter().any(reads_subject));
-    let uses_subject = inside || outputs.iter().any(|output| reads_subject(&output.value));
     Some(Recipe {
         fingerprint: builder.print.take()?.finish(),
         vars,
@@ -128,6 +134,7 @@ impl Builder<'_> {
             (&step.name, holds)
         });
         let steps: Vec<_> = steps.collect();
+        let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
         for (name, holds) in vars.into_iter().chain(links).chain(steps) {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(plain) {
@@ -135,8 +142,14 @@ impl Builder<'_> {
                 self.cx
                     .report(error.hint("names have letters, digits and `_`, a letter first"));
             } else if self.scope.0.insert(name.value.clone(), holds).is_some() {
-                let _: Option<()> = self.fail(name.span, "this name is taken already");
+                let error = self.fault(name.span, format!("the name `{}` is taken", name.value));
+                let error = error.hint("`vars`, `use` and `steps` share their names; `subject`, `now` and `random` are there always");
+                self.cx.report(match seen.get(name.as_str()) {
+                    Some(first) => error.related(*first, "here"),
+                    None => error,
+                });
             }
+            seen.entry(name.as_str()).or_insert(name.span);
         }
         if self
             .config
@@ -184,10 +197,17 @@ impl Builder<'_> {
                 let request = self.request(request, written)?;
                 Work::Call(Box::new(request))
             }
-            (None, Some(jwt)) => Work::Sign(Box::new(self.sign(jwt, name)?)),
+            (None, Some(jwt)) => {
+                self.answerless(written);
+                Work::Sign(Box::new(self.sign(jwt, name)?))
+            }
             _ => {
                 let message = format!("step `{name}` has to be exactly one of `request` and `jwt`");
-                return self.fail(written.name.span, message);
+                let error = self.fault(written.name.span, message);
+                self.cx.report(
+                    error.hint("what needs both takes two steps: one signs, the next sends"),
+                );
+                return None;
             }
         };
         Some(Step {
@@ -199,6 +219,26 @@ impl Builder<'_> {
             work,
             waits_for: Vec::new(),
         })
+    }
+
+    /// A JWT is made here: nobody answers.
+    fn answerless(&mut self, step: &Sp<StepKeys>) {
+        let given = [
+            ("status", step.status.as_ref().map(|it| it.span)),
+            ("success", step.success.as_ref().map(|it| it.span)),
+            ("capture", step.capture.as_ref().map(|it| it.span)),
+        ];
+        for (key, span) in given {
+            if let Some(span) = span {
+                let message = format!("`{key}` is about an answer, and a JWT gets none");
+                let error = self.fault(span, message);
+                let hint = format!(
+                    "remove it: the JWT itself is `{{{{ {} }}}}`",
+                    step.name.value
+                );
+                self.cx.report(error.hint(hint));
+            }
+        }
     }
 
     fn sign(&mut self, jwt: &Sp<JwtKeys>, name: &str) -> Option<Sign> {
@@ -218,7 +258,10 @@ impl Builder<'_> {
             .chain([(&jwt.claims, "claims")])
         {
             if !matches!(tree.value.0.kind, Kind::Map(_)) {
-                return self.fail(tree.span, format!("`{field}` is a mapping"));
+                let error = self.fault(tree.span, format!("`{field}` is a mapping"));
+                self.cx
+                    .report(error.hint("write its members by their names, as in `{ sub: jo }`"));
+                return None;
             }
         }
         let header = match &jwt.header {
@@ -245,7 +288,10 @@ impl Builder<'_> {
             }
         }
         if outputs.is_empty() && self.fine {
-            let _: Option<()> = self.fail(config.outputs.span, "a recipe without an output");
+            let error = self.fault(config.outputs.span, "a recipe without an output");
+            self.cx.report(
+                error.hint("name what it brings, as in `{ token: \"{{ login.token }}\" }`"),
+            );
         }
         outputs
     }
@@ -261,7 +307,7 @@ impl Builder<'_> {
         let Some(written) = &config.expires else {
             return Some(Expires {
                 from: None,
-                kind: super::ExpiryKind::Seconds,
+                kind: ExpiryKind::Seconds,
                 default: hour,
                 max: None,
             });
@@ -274,6 +320,13 @@ impl Builder<'_> {
                     .position(|step| template.names().any(|it| it == step.name));
                 Some((template, step))
             }
+            None if !matches!(written.kind.value, ExpiryKind::Seconds | ExpiryKind::None) => {
+                let message = "`kind` says what `from` holds, and there is no `from`";
+                let error = self.fault(written.kind.span, message);
+                self.cx
+                    .report(error.hint("add `from`, a template, or remove `kind`"));
+                None
+            }
             None => None,
         };
         Some(Expires {
@@ -282,62 +335,6 @@ impl Builder<'_> {
             default: written.default.as_ref().map_or(hour, |life| life.value),
             max: written.max.as_ref().map(|max| max.value),
         })
-    }
-
-    /// Who waits for whom, and that nobody waits for himself.
-    fn order(&mut self, steps: &mut [Step]) {
-        let names: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
-        let index = |name: &str| names.iter().position(|known| known == name);
-        let config = self.config;
-        for at in 0..steps.len() {
-            let read = steps[at].templates().into_iter().flat_map(Template::names);
-            let mut waits_for: Vec<usize> = read.filter_map(index).filter(|it| *it != at).collect();
-            let written = config.steps.iter().flat_map(|all| all.iter());
-            let mut written = written.filter(|step| step.name.value == names[at]);
-            let after = written.next().and_then(|step| step.after.as_ref());
-            for name in after.iter().flat_map(|all| all.iter()) {
-                match index(name) {
-                    Some(other) => waits_for.push(other),
-                    None => {
-                        let error = self.fault(name.span, "there is no such step");
-                        let error = error.suggest(name, names.iter().map(String::as_str));
-                        self.cx.report(error);
-                    }
-                }
-            }
-            waits_for.sort_unstable();
-            waits_for.dedup();
-            let links: Vec<usize> = match &steps[at].work {
-                Work::Call(request) => {
-                    let mut sent = Vec::new();
-                    request.sent(&mut sent);
-                    let read = sent.into_iter().flat_map(Template::names).filter_map(index);
-                    read.filter(|it| matches!(steps[*it].work, Work::Link(_)))
-                        .collect()
-                }
-                Work::Link(_) | Work::Sign(_) => Vec::new(),
-            };
-            if let Work::Call(request) = &mut steps[at].work {
-                request.links = links;
-            }
-            steps[at].waits_for = waits_for;
-        }
-        let mut done = vec![false; steps.len()];
-        loop {
-            let ready = |at: &usize| !done[*at] && steps[*at].waits_for.iter().all(|it| done[*it]);
-            let Some(next) = (0..steps.len()).find(ready) else {
-                break;
-            };
-            done[next] = true;
-        }
-        if let Some(stuck) = done.iter().position(|done| !done) {
-            let message = format!("step `{}` waits for itself", names[stuck]);
-            let _: Option<()> = self.fail(self.cx.span(), message);
-        }
-        let again = config.retry_from_start.iter().flat_map(|all| all.iter());
-        for again in again.filter(|again| index(&again.step).is_none()) {
-            let _: Option<()> = self.fail(again.step.span, "there is no such step");
-        }
     }
 }
 

@@ -20,10 +20,10 @@ use crate::credentials::{
 
 /// A call, ready to be made.
 pub(super) struct Ready {
-    path: Zeroizing<String>,
-    query: Option<Form>,
-    headers: HeaderMap,
-    body: Option<Zeroizing<String>>,
+    pub(super) path: Zeroizing<String>,
+    pub(super) query: Option<Form>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Zeroizing<String>>,
     awaited: Option<Awaited>,
 }
 
@@ -56,7 +56,7 @@ impl Request {
             });
             headers.insert(AUTHORIZATION, value.ok_or_else(|| unfilled("bearer"))?);
         }
-        cookies.add(&self.origin, &mut headers);
+        cookies.add(self.endpoint.shown(), &mut headers);
         let (kind, body) = match &self.body {
             Body::None => (None, None),
             Body::Json(shape) => {
@@ -108,12 +108,13 @@ impl Request {
             headers: ready.headers,
             body: ready.body.as_ref().map(|body| body.as_str()),
         };
-        let mut answer = self.endpoint.send(call).await.map_err(|e| self.at(e))?;
+        let answer = self.endpoint.send(call).await;
+        let mut answer = answer.map_err(|error| error.at(&self.shown))?;
         if let Some(awaited) = ready.awaited
             && self.expects(answer.status)
         {
             let completed = awaited.complete(&mut answer).await;
-            completed.map_err(|error| self.at(error))?;
+            completed.map_err(|error| error.at(&self.shown))?;
         }
         Ok(answer)
     }
@@ -142,7 +143,7 @@ fn field(text: &str) -> Option<HeaderValue> {
 }
 
 /// Whether a path stays below its first slash, however it is read.
-fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     path.starts_with('/')
         && !path.contains('\\')
         && path.split('/').all(|segment| {

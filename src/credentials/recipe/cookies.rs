@@ -1,12 +1,14 @@
 //! The cookies of one run: each origin's own, never another's, forgotten at its end.
 
+use std::time::UNIX_EPOCH;
+
 use http::{
     HeaderMap, HeaderValue,
     header::{COOKIE, SET_COOKIE},
 };
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::{clock, secret::Secret};
 
 /// What the origins have set so far.
 #[derive(Default)]
@@ -18,13 +20,21 @@ struct Cookie {
     value: Secret,
 }
 
+impl Cookie {
+    fn length(&self) -> usize {
+        self.name.len() + self.value.expose().len()
+    }
+}
+
 impl Cookies {
     /// Keeps what an answer of `origin` sets, and forgets what it takes back.
     pub(super) fn keep(&mut self, origin: &str, headers: &HeaderMap) {
         for (name, value, gone) in set(headers) {
             self.0
                 .retain(|cookie| cookie.origin != origin || cookie.name != name);
-            if !gone && self.0.len() < MOST {
+            let length = name.len() + value.len();
+            let all: usize = self.0.iter().map(Cookie::length).sum();
+            if !gone && self.0.len() < MOST && all + length <= LONGEST_TOGETHER {
                 self.0.push(Cookie {
                     origin: origin.to_owned(),
                     name: name.to_owned(),
@@ -59,9 +69,8 @@ impl Cookies {
 
 /// The cookie called `name` that this very answer sets.
 pub(super) fn find(headers: &HeaderMap, name: &str) -> Option<Zeroizing<String>> {
-    set(headers)
-        .filter(|(known, _, gone)| *known == name && !gone)
-        .last()
+    let last = set(headers).filter(|(known, _, _)| *known == name).last();
+    last.filter(|(_, _, gone)| !gone)
         .map(|(_, value, _)| Zeroizing::new(value.to_owned()))
 }
 
@@ -71,15 +80,32 @@ fn set(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str, bool)> {
         let line = line.to_str().ok().filter(|line| line.len() <= LONGEST)?;
         let mut parts = line.split(';');
         let (name, value) = parts.next()?.split_once('=')?;
-        let gone = parts.any(|part| {
+        let (mut lapsed, mut age) = (false, None);
+        for part in parts {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let age = value.trim();
-            name.trim().eq_ignore_ascii_case("max-age") && (age == "0" || age.starts_with('-'))
-        });
+            match name.trim().to_ascii_lowercase().as_str() {
+                "max-age" => age = value.trim().parse::<i64>().ok().or(age),
+                "expires" => lapsed = is_past(value),
+                _ => {}
+            }
+        }
+        // RFC 6265 5.3: the age wins.
+        let gone = age.map_or(lapsed, |age| age <= 0);
         let name = name.trim();
         (!name.is_empty()).then_some((name, value.trim(), gone))
     })
 }
 
+/// Also `01-Jan-1970`, as old frameworks have it.
+fn is_past(date: &str) -> bool {
+    let date = httpdate::parse_http_date(&date.trim().replace('-', " "));
+    date.is_ok_and(|date| {
+        let since_1970 = date.duration_since(UNIX_EPOCH).unwrap_or_default();
+        since_1970 <= clock::unix_time()
+    })
+}
+
 const MOST: usize = 64;
 const LONGEST: usize = 8 * 1024;
+/// As much as servers take of all header fields.
+const LONGEST_TOGETHER: usize = 32 * 1024;

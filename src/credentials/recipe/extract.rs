@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderName;
-use regex::Regex;
+use regex::bytes::Regex;
 use zeroize::Zeroizing;
 
 use super::{
@@ -114,9 +114,9 @@ impl Extract {
                 parameter_of(&landing.query, parameter)
             }
             Self::Regex(regex) => {
-                let text = std::str::from_utf8(&read.answer.body).ok()?;
-                let found = regex.captures(text)?.get(1)?;
-                Some(Zeroizing::new(found.as_str().to_owned()))
+                let found = regex.captures(&read.answer.body)?.get(1)?;
+                let text = std::str::from_utf8(found.as_bytes()).ok()?;
+                Some(Zeroizing::new(text.to_owned()))
             }
             Self::Jwt { token, pointer } => {
                 let token = token.render(values)?;
@@ -147,12 +147,12 @@ impl Extract {
         }
     }
 
-    pub(super) fn templates<'a>(&'a self, found: &mut Vec<&'a Template>) {
+    pub(super) fn templates(&self) -> Vec<&Template> {
         match self {
-            Self::Location { to, .. } => found.extend(to),
-            Self::Entry { with, .. } => found.extend(with.iter().map(|(_, text)| text)),
-            Self::Jwt { token, .. } => found.push(token),
-            _ => {}
+            Self::Location { to, .. } => to.iter().collect(),
+            Self::Entry { with, .. } => with.iter().map(|(_, text)| text).collect(),
+            Self::Jwt { token, .. } => vec![token],
+            _ => Vec::new(),
         }
     }
 }

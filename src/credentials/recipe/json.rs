@@ -3,12 +3,18 @@
 use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::template::{Place, Scope, Template, TemplateFault, Values};
+use super::template::{Place, Scope, Template, TemplateFault, Values, is_template};
 use crate::{
     clock,
-    config::node::{Kind, Node, Scalar},
+    config::{
+        Span,
+        node::{Kind, Node, Scalar},
+    },
     credentials::token_json,
 };
+
+/// What is wrong with texts, and where they stand.
+pub(super) type Faults = Vec<(TemplateFault, Span)>;
 
 /// A JSON value whose texts are templates.
 #[derive(Debug)]
@@ -22,38 +28,54 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// With `times`, `{ in: 240s }` and `{ ago: 60s }` are moments, as JWTs want them.
-    pub(super) fn new(node: &Node, scope: &Scope, times: bool) -> Result<Self, TemplateFault> {
-        Ok(match &node.kind {
+    /// With `times`, `{ in: 240s }` and `{ ago: 60s }` are moments, as JWTs want them. What can't be used is told in
+    /// `faults`, and nothing stands in its place.
+    pub(super) fn new(node: &Node, scope: &Scope, times: bool, faults: &mut Faults) -> Self {
+        match &node.kind {
             Kind::Null | Kind::Faulty => Self::Fixed(Value::Null),
             Kind::Scalar(scalar) => match fixed(scalar) {
                 Some(value) => Self::Fixed(value),
-                None => Self::Text(Box::new(Template::new(&scalar.text, Place::Text, scope)?)),
+                None => match Template::new(&scalar.text, Place::Text, scope) {
+                    Ok(template) => Self::Text(Box::new(template)),
+                    Err(fault) => {
+                        faults.push((fault, node.span));
+                        Self::Fixed(Value::Null)
+                    }
+                },
             },
             Kind::List(items) => {
-                let items = items.iter().map(|item| Self::new(item, scope, times));
-                Self::List(items.collect::<Result<_, _>>()?)
+                let items = items
+                    .iter()
+                    .map(|item| Self::new(item, scope, times, faults));
+                Self::List(items.collect())
             }
             Kind::Map(entries) => {
                 if times && let Some(time) = moment(node) {
-                    return Ok(Self::Time(time));
+                    return Self::Time(time);
                 }
-                let members = entries
-                    .iter()
-                    .map(|entry| Ok((entry.key.clone(), Self::new(&entry.value, scope, times)?)));
-                Self::Map(members.collect::<Result<_, _>>()?)
+                let members = entries.iter().map(|entry| {
+                    if is_template(&entry.key) {
+                        faults.push((TemplateFault::Name, entry.key_span));
+                    }
+                    (
+                        entry.key.clone(),
+                        Self::new(&entry.value, scope, times, faults),
+                    )
+                });
+                Self::Map(members.collect())
             }
-        })
+        }
     }
 
-    pub(super) fn templates<'a>(&'a self, found: &mut Vec<&'a Template>) {
+    /// The texts, each with the name of the member that it stands in.
+    pub(super) fn leaves<'a>(&'a self, name: &'a str, found: &mut Vec<(&'a str, &'a Template)>) {
         match self {
             Self::Fixed(_) | Self::Time(_) => {}
-            Self::Text(template) => found.push(template),
-            Self::List(items) => items.iter().for_each(|item| item.templates(found)),
+            Self::Text(template) => found.push((name, template)),
+            Self::List(items) => items.iter().for_each(|item| item.leaves(name, found)),
             Self::Map(members) => members
                 .iter()
-                .for_each(|(_, member)| member.templates(found)),
+                .for_each(|(name, member)| member.leaves(name, found)),
         }
     }
 
@@ -155,8 +177,9 @@ fn moment(node: &Node) -> Option<i64> {
 pub(super) struct Parsed(Value);
 
 impl Parsed {
-    /// Reads a body, forgiving a comma before a closing bracket.
+    /// Reads a body, forgiving a byte order mark (RFC 8259 8.1) and a comma before a closing bracket.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
         let parsed = serde_json::from_slice(body).or_else(|_| {
             let lenient = token_json::without_trailing_commas(body);
             serde_json::from_slice(&lenient)
@@ -216,3 +239,5 @@ impl Drop for Parsed {
         self.wipe();
     }
 }
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();

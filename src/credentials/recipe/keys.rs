@@ -96,7 +96,7 @@ config_struct! {
         optional json: Tree,
         /// A form as body.
         optional form: Named<MaskedText>,
-        /// A text as body.
+        /// A text as body; values stand in it as they are.
         optional text: MaskedText,
         /// Whom to trust.
         optional tls: Tls,
@@ -148,7 +148,7 @@ config_struct! {
         optional location_query: String,
         /// Where `Location` must lead, without its query, else `location_query` is absent.
         optional location: MaskedText,
-        /// The first group of this expression over the body.
+        /// The first group of this expression over the body; `\d`, `\w` and `\s` mean ASCII.
         optional regex: String,
         /// A JWT; `json` points into its claims, which are not verified.
         optional jwt: MaskedText,
@@ -156,7 +156,7 @@ config_struct! {
 }
 
 config_struct! {
-    /// A value to take out of an answer.
+    /// A value to take out of an answer: 64 KiB at most.
     pub struct CaptureKeys = "a capture", flatten = [extract: ExtractKeys] {
         /// What it is where it is absent.
         optional default: MaskedText,

@@ -22,6 +22,7 @@ mod extract;
 mod json;
 pub mod keys;
 mod redirect;
+mod refusal;
 mod run;
 mod step;
 mod template;

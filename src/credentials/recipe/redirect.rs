@@ -7,7 +7,6 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
-    NOW, SUBJECT,
     callback::Awaited,
     extract::Read,
     step::unfilled,
@@ -34,9 +33,8 @@ pub(super) struct Redirect {
 }
 
 impl Redirect {
-    pub(super) fn templates<'a>(&'a self, all: &mut Vec<&'a Template>) {
-        all.push(&self.to);
-        all.extend(&self.state);
+    pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
+        [&self.to].into_iter().chain(&self.state)
     }
 
     /// Listens, where the vendor's server may come by itself: before it hears of it.
@@ -51,7 +49,12 @@ impl Redirect {
     }
 
     /// Nothing of an answer is believed before this: that it is the answer to what was asked, and no refusal.
-    pub(super) fn check(&self, read: &Read<'_>, values: &Values) -> Result<(), FetchError> {
+    pub(super) fn check(
+        &self,
+        read: &Read<'_>,
+        values: &Values,
+        secrets: impl FnOnce() -> Sent,
+    ) -> Result<(), FetchError> {
         let state = self.state(values)?;
         let ours = |found: Option<&Zeroizing<String>>| match &state {
             Some(sent) if found != Some(sent) => Err(FetchError::malformed(
@@ -78,7 +81,7 @@ impl Redirect {
         }
         if let Some(error) = query.get("error") {
             let words = query.get("error_description");
-            return Err(refused(read.answer.status, error, words, values));
+            return Err(refused(read.answer.status, error, words, &secrets()));
         }
         ours(query.get("state"))
     }
@@ -104,7 +107,7 @@ fn refused(
     status: StatusCode,
     code: &str,
     words: Option<&Zeroizing<String>>,
-    values: &Values,
+    secrets: &Sent,
 ) -> FetchError {
     let said = json!({ "error": code, "error_description": words.map(|words| words.as_str()) });
     let said = Zeroizing::new(said.to_string());
@@ -126,17 +129,5 @@ fn refused(
         }),
         ..error
     }
-    .with_words(token_words::words(&no_headers, body, &sent(values)))
-}
-
-/// All that may have been sent: which of it is a secret, only the file's author knows.
-fn sent(values: &Values) -> Sent {
-    let mut sent = Sent::default();
-    let texts = values.texts.iter();
-    let texts = texts.filter(|(name, _)| ![NOW, SUBJECT].contains(&name.as_str()));
-    let parts = values.parts.values().flat_map(BTreeMap::values);
-    for secret in texts.map(|(_, text)| text).chain(parts) {
-        sent.add(secret.expose());
-    }
-    sent
+    .with_words(token_words::words(&no_headers, body, secrets))
 }

@@ -10,7 +10,8 @@ use super::{
     cookies::Cookies,
     expiry::{self, ExpiryKind},
     keys::Life,
-    step::{Refused, Step, Work},
+    refusal::Refused,
+    step::{Step, Work},
     template::Values,
 };
 use crate::{
@@ -128,6 +129,7 @@ impl Recipe {
         let mut ended = vec![false; self.steps.len()];
         let mut running: Vec<(usize, Running<'_>)> = Vec::new();
         loop {
+            // Each after those that it waits for, also where these are skipped.
             for at in 0..self.steps.len() {
                 let step = &self.steps[at];
                 if begun[at] || !step.waits_for.iter().all(|other| ended[*other]) {
@@ -135,18 +137,16 @@ impl Recipe {
                 }
                 begun[at] = true;
                 if self.is_skipped(step, run) {
-                    run.values.parts.entry(step.name.clone()).or_default();
+                    if !matches!(step.work, Work::Sign(_)) {
+                        run.values.parts.entry(step.name.clone()).or_default();
+                    }
                     ended[at] = true;
                 } else {
                     running.push((at, self.start(step, subject, run).map_err(Stop::Failed)?));
                 }
             }
             if running.is_empty() {
-                // A step that was skipped may have been what others waited for.
-                if begun.iter().all(|begun| *begun) {
-                    break;
-                }
-                continue;
+                break;
             }
             let (at, outcome) = first(&mut running).await;
             let outcome = outcome.map_err(|error| Stop::Failed(self.steps[at].error(error)))?;
@@ -211,7 +211,7 @@ impl Recipe {
                     wall: answer.wall,
                     date: expiry::date(&answer.headers),
                 });
-                run.cookies.keep(&request.origin, &answer.headers);
+                run.cookies.keep(request.endpoint.shown(), &answer.headers);
                 run.values.parts.entry(step.name.clone()).or_default();
                 let absorbed = request.absorb(&step.name, &answer, &mut run.values);
                 absorbed.map_err(|refused| match refused {
@@ -239,19 +239,11 @@ impl Recipe {
                 continue;
             }
             let text = output.value.render(&run.values);
-            let fits = |text: &str| {
-                !text.is_empty()
-                    && text.len() <= LONGEST_PART
-                    && text.trim() == text
-                    && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e))
-            };
-            let Some(text) = text.filter(|text| fits(text)) else {
-                return Err(FetchError::malformed(format!(
-                    "`outputs.{}`: it is absent, empty, longer than 16 KiB or not visible ASCII",
-                    output.name
-                )));
-            };
-            parts.push((output.name.clone().into(), Secret::new(text.to_string())));
+            let text = text.as_deref().ok_or("a value is absent");
+            let text = text.and_then(|text| usable(text)).map_err(|why| {
+                FetchError::malformed(format!("`outputs.{}`: {why}", output.name))
+            })?;
+            parts.push((output.name.clone().into(), Secret::new(text)));
         }
         if parts.is_empty() {
             return Err(FetchError::malformed("`outputs`: all of them are absent"));
@@ -294,10 +286,11 @@ impl Recipe {
         {
             told = step.and_then(|step| run.told[step]).unwrap_or(told);
             let text = from.render(&run.values);
-            let text = text.ok_or_else(|| FetchError::malformed("`expires`: no such value"))?;
-            if let Some(found) = expiry::life(expires.kind, &text, told.date, told.wall)? {
-                life = Some(found);
-            }
+            let found = match &text {
+                Some(text) => expiry::life(expires.kind, text, told.date, told.wall),
+                None => Err(FetchError::malformed("no such value")),
+            };
+            life = found.map_err(|error| error.at("`expires.from`"))?.or(life);
         }
         if let Some(max) = expires.max {
             life = Some(life.map_or(max, |life| life.min(max)));
@@ -311,6 +304,18 @@ impl Recipe {
             }
         }
         Ok((life, told.sent))
+    }
+}
+
+/// A text that can be a part of a credential: of bounded length, and fit for a header.
+fn usable(text: &str) -> Result<&str, &'static str> {
+    match text {
+        "" => Err("it is empty"),
+        _ if text.len() > LONGEST_PART => Err("it is longer than 16 KiB"),
+        _ if text.trim() != text || !text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) => {
+            Err("it holds what can't stand in a header")
+        }
+        _ => Ok(text),
     }
 }
 

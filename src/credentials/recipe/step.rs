@@ -1,20 +1,20 @@
 //! One step: what it sends, what it signs, and what it makes of an answer.
 
+use std::{collections::BTreeSet, sync::Arc};
+
+use http::{HeaderName, Method, StatusCode};
+
 use super::{
-    extract::{Capture, Condition, Read},
+    extract::{Capture, Condition, Extract, Read},
     json::Shape,
     redirect::Redirect,
+    refusal::Refused,
     template::{Template, Values},
 };
 use crate::{
-    credentials::{
-        Endpoint, FailureKind, FetchError, Linked, SigningKey, endpoint::Answer, token_response,
-    },
+    credentials::{Endpoint, FetchError, Linked, SigningKey, endpoint::Answer},
     secret::Secret,
 };
-use std::sync::Arc;
-
-use http::{HeaderName, Method, StatusCode};
 
 /// A link, a signature or a call, with what it waits for.
 #[derive(Debug)]
@@ -42,10 +42,9 @@ pub(super) struct Sign {
 
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) endpoint: Endpoint,
     /// Scheme and authority.
-    pub(super) origin: String,
-    /// Scheme, authority and path, with `{name}` for what is filled in.
+    pub(super) endpoint: Endpoint,
+    /// Scheme, authority and path, with `{x}` for each segment that is filled in.
     pub(super) shown: Arc<str>,
     pub(super) method: Method,
     pub(super) path: Template,
@@ -78,51 +77,49 @@ pub(super) struct Again {
     pub(super) contains: Option<String>,
 }
 
-/// Why an answer is no success.
-pub(super) enum Refused {
-    /// It says that what it was sent of the links is no good.
-    Links(FetchError),
-    /// A new run may mend it.
-    Again(FetchError),
-    Failed(FetchError),
-}
-
 impl Step {
     /// An error of this step: named, with no value.
-    pub(super) fn error(&self, mut error: FetchError) -> FetchError {
-        error.detail = format!("step `{}`: {}", self.name, error.detail).into();
-        error
+    pub(super) fn error(&self, error: FetchError) -> FetchError {
+        error.at(&format!("step `{}`", self.name))
     }
 
-    pub(super) fn templates(&self) -> Vec<&Template> {
-        let mut all: Vec<&Template> = self.when.iter().collect();
+    /// The names that it uses, but for those of its own captures.
+    pub(super) fn reads(&self) -> BTreeSet<&str> {
+        let mut templates: Vec<&Template> = self.when.iter().collect();
+        let mut reads = BTreeSet::new();
+        let mut sent = Vec::new();
         match &self.work {
             Work::Link(_) => {}
-            Work::Sign(sign) => {
-                sign.header.iter().for_each(|it| it.templates(&mut all));
-                sign.claims.templates(&mut all);
-            }
+            Work::Sign(sign) => sign.leaves(&mut sent),
             Work::Call(request) => {
-                request.sent(&mut all);
-                request
-                    .redirect
-                    .iter()
-                    .for_each(|it| it.templates(&mut all));
+                sent = request.sent();
+                let redirect = request.redirect.iter();
+                templates.extend(redirect.flat_map(Redirect::templates));
                 for condition in &request.success {
-                    condition.from.templates(&mut all);
-                    all.extend(&condition.equals);
+                    templates.extend(condition.from.templates());
+                    templates.extend(&condition.equals);
                 }
+                let mut own = BTreeSet::new();
                 for capture in &request.captures {
-                    capture.from.iter().for_each(|it| it.templates(&mut all));
-                    all.extend(&capture.default);
+                    let places = capture.from.iter().flat_map(Extract::templates);
+                    let names = places.chain(&capture.default).flat_map(Template::names);
+                    reads.extend(names.filter(|name| !own.contains(name)));
+                    own.insert(capture.name.as_str());
                 }
             }
         }
-        all
+        templates.extend(sent.into_iter().map(|(_, template)| template));
+        reads.extend(templates.into_iter().flat_map(Template::names));
+        reads
     }
 }
 
 impl Sign {
+    fn leaves<'a>(&'a self, found: &mut Vec<(&'a str, &'a Template)>) {
+        self.header.iter().for_each(|it| it.leaves("header", found));
+        self.claims.leaves("claims", found);
+    }
+
     /// Header and claims.
     pub(super) fn fill(&self, values: &Values) -> Result<(Members, Members), FetchError> {
         let header = match &self.header {
@@ -137,19 +134,27 @@ impl Sign {
 type Members = serde_json::Map<String, serde_json::Value>;
 
 impl Request {
-    /// The templates of what is sent.
-    pub(super) fn sent<'a>(&'a self, all: &mut Vec<&'a Template>) {
-        all.push(&self.path);
-        all.extend(&self.url_query);
-        all.extend(self.query.iter().map(|(_, template)| template));
-        all.extend(self.headers.iter().map(|(_, template)| template));
-        all.extend(&self.bearer);
+    /// The templates of what is sent, each with the name of its place.
+    pub(super) fn sent(&self) -> Vec<(&str, &Template)> {
+        fn named<N: AsRef<str>>(
+            pairs: &[(N, Template)],
+        ) -> impl Iterator<Item = (&str, &Template)> {
+            pairs
+                .iter()
+                .map(|(name, template)| (name.as_ref(), template))
+        }
+        let mut all = vec![(URL, &self.path)];
+        all.extend(self.url_query.iter().map(|template| (URL, template)));
+        all.extend(named(&self.query));
+        all.extend(named(&self.headers));
+        all.extend(self.bearer.iter().map(|template| ("bearer", template)));
         match &self.body {
             Body::None => {}
-            Body::Json(shape) => shape.templates(all),
-            Body::Form(pairs) => all.extend(pairs.iter().map(|(_, template)| template)),
-            Body::Text(template) => all.push(template),
+            Body::Json(shape) => shape.leaves("json", &mut all),
+            Body::Form(pairs) => all.extend(named(pairs)),
+            Body::Text(template) => all.push(("text", template)),
         }
+        all
     }
 
     pub(super) fn expects(&self, status: StatusCode) -> bool {
@@ -167,22 +172,16 @@ impl Request {
         values: &mut Values,
     ) -> Result<(), Refused> {
         if !self.expects(answer.status) {
-            return Err(self.unexpected(answer));
+            return Err(self.unexpected(answer, values));
         }
         let read = Read::new(answer);
         if let Some(redirect) = &self.redirect {
-            let checked = redirect.check(&read, values);
-            checked.map_err(|error| self.retried(answer, self.at(error)))?;
+            let checked = redirect.check(&read, values, || self.secrets(values));
+            checked.map_err(|error| self.retried(answer, error.at(&self.shown)))?;
         }
         for condition in &self.success {
             if !condition.holds(&read, values) {
-                let why = condition.from.describe();
-                let detail = match condition.equals.is_some() {
-                    true => "`success`: the answer says otherwise".to_owned(),
-                    false => format!("`success`: {why}"),
-                };
-                let error = FetchError::permanent(FailureKind::Rejected, detail);
-                return Err(self.retried(answer, self.at(error)));
+                return Err(self.unsuccessful(condition, answer, values));
             }
         }
         // While the answer is read, what was captured before goes by its bare name.
@@ -193,6 +192,10 @@ impl Request {
                 found = capture.default.as_ref().and_then(|it| it.render(values));
             }
             match found {
+                Some(text) if text.len() > LONGEST_VALUE => {
+                    let detail = format!("`capture.{}`: it is longer than 64 KiB", capture.name);
+                    return Err(self.incomplete(detail, answer, values));
+                }
                 Some(text) => {
                     let secret = Secret::new(text.to_string());
                     let parts = values.parts.entry(name.to_owned()).or_default();
@@ -204,8 +207,7 @@ impl Request {
                 None => {
                     let why: Vec<String> = capture.from.iter().map(|it| it.describe()).collect();
                     let detail = format!("`capture.{}`: {}", capture.name, why.join(", "));
-                    let error = self.at(FetchError::malformed(detail));
-                    return Err(self.retried(answer, error));
+                    return Err(self.incomplete(detail, answer, values));
                 }
             }
         }
@@ -217,43 +219,6 @@ impl Request {
         }
         Ok(())
     }
-
-    fn unexpected(&self, answer: &Answer) -> Refused {
-        let status = answer.status;
-        let read = token_response::read(status, &answer.headers, &answer.body, answer.wall);
-        let error = match read {
-            Err(error) if !status.is_success() => error,
-            _ => {
-                let detail = format!("answered {}, which it should not", status.as_u16());
-                FetchError::malformed(detail)
-            }
-        };
-        let error = self.at(error);
-        if status == StatusCode::UNAUTHORIZED && !self.links.is_empty() {
-            return Refused::Links(error);
-        }
-        self.retried(answer, error)
-    }
-
-    fn retried(&self, answer: &Answer, error: FetchError) -> Refused {
-        let again = self.again.iter().any(|again| {
-            let status = again.statuses.is_empty() || again.statuses.contains(&answer.status);
-            let text = again
-                .contains
-                .as_ref()
-                .is_none_or(|text| String::from_utf8_lossy(&answer.body).contains(text.as_str()));
-            status && text
-        });
-        match again {
-            true => Refused::Again(error),
-            false => Refused::Failed(error),
-        }
-    }
-
-    pub(super) fn at(&self, mut error: FetchError) -> FetchError {
-        error.detail = format!("{}: {}", self.shown, error.detail).into();
-        error
-    }
 }
 
 /// Names the field, never what was to stand there.
@@ -262,3 +227,9 @@ pub(super) fn unfilled(field: &str) -> FetchError {
         "`{field}` can't be filled in: a value is absent, or can't stand there"
     ))
 }
+
+/// What is captured may be more than a part of a credential: a signed document, a state.
+const LONGEST_VALUE: usize = 64 * 1024;
+
+/// The place of a URL's own path and query.
+pub(super) const URL: &str = "url";

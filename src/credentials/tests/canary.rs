@@ -65,7 +65,13 @@ fn look_in(place: &str, text: &str) {
 
 /// Writes every field of every event at every level.
 #[derive(Clone, Default)]
-struct Listener(Arc<Mutex<String>>);
+pub(in crate::credentials) struct Listener(Arc<Mutex<String>>);
+
+impl Listener {
+    pub(in crate::credentials) fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl Subscriber for Listener {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -169,7 +175,7 @@ async fn no_text_of_any_kind_holds_a_secret() {
         }
     }
     drop(guard);
-    let logged = listener.0.lock().unwrap().clone();
+    let logged = listener.text();
     assert!(
         logged.contains("not obtained"),
         "the listener hears: {logged}"

@@ -18,19 +18,19 @@ use crate::{
 };
 
 /// What the nth call (from 1) does.
-pub(super) enum Step {
+pub(in crate::credentials) enum Step {
     Token(String, Duration),
     Fail(FailureKind, Retry),
     Panic,
     Never,
 }
 
-pub(super) struct Fake {
+pub(in crate::credentials) struct Fake {
     script: Box<dyn Fn(usize) -> Step + Send + Sync>,
-    pub(super) calls: AtomicUsize,
-    pub(super) in_flight: AtomicUsize,
+    pub(in crate::credentials) calls: AtomicUsize,
+    pub(in crate::credentials) in_flight: AtomicUsize,
     /// When each call began.
-    pub(super) began: Mutex<Vec<clock::Instant>>,
+    pub(in crate::credentials) began: Mutex<Vec<clock::Instant>>,
     takes: Duration,
     identity: &'static str,
 }
@@ -42,14 +42,14 @@ impl std::fmt::Debug for Fake {
 }
 
 impl Fake {
-    pub(super) fn new(
+    pub(in crate::credentials) fn new(
         takes: Duration,
         script: impl Fn(usize) -> Step + Send + Sync + 'static,
     ) -> Arc<Self> {
         Self::known_as("fake", takes, script)
     }
 
-    pub(super) fn known_as(
+    pub(in crate::credentials) fn known_as(
         identity: &'static str,
         takes: Duration,
         script: impl Fn(usize) -> Step + Send + Sync + 'static,
@@ -65,18 +65,18 @@ impl Fake {
     }
 
     /// A new token each call, of this life.
-    pub(super) fn tokens(life: Duration) -> Arc<Self> {
+    pub(in crate::credentials) fn tokens(life: Duration) -> Arc<Self> {
         Self::new(Duration::from_millis(100), move |n| {
             Step::Token(format!("t{n}"), life)
         })
     }
 
-    pub(super) fn calls(&self) -> usize {
+    pub(in crate::credentials) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
     /// A slot of its own.
-    pub(super) fn slot(self: &Arc<Self>) -> CredentialHandle {
+    pub(in crate::credentials) fn slot(self: &Arc<Self>) -> CredentialHandle {
         cache().handle(
             "name",
             Arc::clone(self) as Arc<dyn Source>,
@@ -86,7 +86,7 @@ impl Fake {
 }
 
 /// A cache on the test's own runtime.
-pub(super) fn cache() -> Credentials {
+pub(in crate::credentials) fn cache() -> Credentials {
     Credentials::new(tokio::runtime::Handle::current())
 }
 

@@ -53,7 +53,7 @@ impl Scripted {
     }
 }
 
-pub(super) async fn read_request(stream: &mut TcpStream) -> String {
+pub(in crate::credentials) async fn read_request(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -76,7 +76,7 @@ pub(super) async fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-pub(super) fn answer(status: &str, headers: &str, body: &str) -> String {
+pub(in crate::credentials) fn answer(status: &str, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}Connection: close\r\n\r\n{body}",
         body.len()

@@ -133,6 +133,7 @@ fn without_secrets_a_key_is_stood_in_for() {
     let mut loader = Loader {
         found: decoder.diagnostics,
         stands_in: true,
+        ..Loader::default()
     };
     assert!(config.expect("decoded").build(&mut loader).is_some());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regex::RegexBuilder;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::{
     super::{
@@ -12,6 +12,7 @@ use super::{
         template::{Holds, Place},
     },
     Builder,
+    values::{all, given},
 };
 use crate::config::{Sp, Span};
 
@@ -36,13 +37,12 @@ impl Builder<'_> {
                 return None;
             }
         }
-        let state = match &keys.state {
-            Some(state) => Some(self.template(state, Place::Text, step, "redirect.state")?),
-            None => None,
-        };
+        let state = keys.state.as_ref();
+        let state = state.map(|it| self.template(it, Place::Text, step, "redirect.state"));
+        let to = self.template(&keys.to, Place::Text, step, "redirect.to");
         Some(Redirect {
-            to: self.template(&keys.to, Place::Text, step, "redirect.to")?,
-            state,
+            to: to?,
+            state: given(state)?,
             listen: keys.listen.as_ref().map(|listen| listen.value),
             wait,
         })
@@ -55,40 +55,52 @@ impl Builder<'_> {
             let mut from = Vec::new();
             let (mut default, mut optional) = (None, false);
             for place in places.iter() {
-                from.push(self.extract(&place.extract, place.span, &step.name)?);
+                if !place.failed.is_empty() {
+                    // It has its diagnostic already.
+                    self.fine = false;
+                    continue;
+                }
+                from.push(self.extract(&place.extract, place.span, &step.name));
                 optional |= place.optional.value;
                 if let Some(text) = &place.default {
-                    default = Some(self.template(text, Place::Text, &step.name, "default")?);
+                    default = Some(self.template(text, Place::Text, &step.name, "default"));
                 }
             }
-            captures.push(Capture {
-                name: name.value.clone(),
-                from,
-                default,
-                optional,
-            });
+            captures.push(
+                all(from)
+                    .zip(given(default))
+                    .map(|(from, default)| Capture {
+                        name: name.value.clone(),
+                        from,
+                        default,
+                        optional,
+                    }),
+            );
             // What was captured goes by its bare name in the captures below it.
             self.scope.0.insert(name.value.clone(), Holds::Text);
         }
         self.scope = outer;
-        Some(captures)
+        all(captures)
     }
 
     pub(super) fn conditions(&mut self, step: &StepKeys) -> Option<Vec<Condition>> {
         let mut conditions = Vec::new();
         for condition in step.success.iter().flat_map(|all| all.iter()) {
-            let from = self.extract(&condition.extract, condition.span, &step.name)?;
-            let equals = match &condition.equals {
-                Some(text) => Some(self.template(text, Place::Text, &step.name, "equals")?),
-                None => None,
-            };
-            conditions.push(Condition {
+            if !condition.failed.is_empty() {
+                self.fine = false;
+                continue;
+            }
+            let from = self.extract(&condition.extract, condition.span, &step.name);
+            let equals = condition.equals.as_ref();
+            let equals = equals.map(|it| self.template(it, Place::Text, &step.name, "equals"));
+            let made = from.zip(given(equals));
+            conditions.push(made.map(|(from, equals)| Condition {
                 from,
                 equals,
                 optional: condition.optional.value,
-            });
+            }));
         }
-        Some(conditions)
+        all(conditions)
     }
 
     pub(super) fn extract(
@@ -98,12 +110,18 @@ impl Builder<'_> {
         step: &str,
     ) -> Option<Extract> {
         if let Some(pointer) = &keys.json
-            && !pointer.is_empty()
-            && !pointer.starts_with('/')
+            && !is_pointer(pointer)
         {
             let error = self.fault(pointer.span, "this is no JSON pointer");
+            self.cx.report(error.hint(
+                "write where the value stands, as in `/data/token`; in a name `~` is `~0` and `/` is `~1`",
+            ));
+            return None;
+        }
+        if let (Some(location), None) = (&keys.location, &keys.location_query) {
+            let error = self.fault(location.span, "`location` belongs to `location_query`");
             self.cx
-                .report(error.hint("write where the value stands, as in `/data/token`"));
+                .report(error.hint("give `location_query` the parameter that is to be found"));
             return None;
         }
         if keys.json.is_none() && (keys.r#where.is_some() || keys.list.is_some())
@@ -147,21 +165,52 @@ impl Builder<'_> {
                 },
             },
             (None, None, None, None, Some(regex), None) => {
-                let built = RegexBuilder::new(regex).size_limit(1 << 20).build();
-                match built {
-                    Ok(built) if built.captures_len() > 1 => Extract::Regex(Box::new(built)),
-                    _ => {
-                        let message = "this regular expression can't be used, or has no group";
-                        return self.fail(regex.span, message);
-                    }
-                }
+                Extract::Regex(Box::new(self.regex(regex)?))
             }
             _ => {
-                let message = "a place in an answer is exactly one of `json`, `header`, `cookie`, \
-                               `location_query` and `regex`, or `jwt` with `json`";
-                return self.fail(span, message);
+                let error = self.fault(span, "this names no place in an answer, or more than one");
+                self.cx.report(error.hint(
+                    "give one of `json`, `header`, `cookie`, `location_query` and `regex`, or `jwt` with `json`",
+                ));
+                return None;
             }
         };
         Some(found)
     }
+
+    fn regex(&mut self, regex: &Sp<String>) -> Option<Regex> {
+        // Over bytes and of ASCII: pages come in every encoding.
+        let built = RegexBuilder::new(regex)
+            .unicode(false)
+            .size_limit(LARGEST_REGEX)
+            .build();
+        match built {
+            Ok(built) if built.captures_len() > 1 => Some(built),
+            Ok(_) => {
+                let error = self.fault(regex.span, "this regular expression has no group");
+                self.cx.report(
+                    error.hint("put what is wanted in brackets, as in `token=([a-z0-9]+)`"),
+                );
+                None
+            }
+            Err(error) => {
+                let message = error.to_string();
+                let why = match error {
+                    regex::Error::CompiledTooBig(_) => "it takes more than 1 MiB: repeat less",
+                    _ => message.rsplit("error: ").next().unwrap_or_default().trim(),
+                };
+                let error = self.fault(regex.span, "this regular expression can't be used");
+                self.cx.report(error.hint(why));
+                None
+            }
+        }
+    }
 }
+
+/// RFC 6901 3.
+fn is_pointer(text: &str) -> bool {
+    let mut tildes = text.split('~').skip(1);
+    (text.is_empty() || text.starts_with('/')) && tildes.all(|after| after.starts_with(['0', '1']))
+}
+
+const LARGEST_REGEX: usize = 1024 * 1024;

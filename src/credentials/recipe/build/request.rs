@@ -2,24 +2,27 @@
 
 use std::time::Duration;
 
-use super::{
-    super::{
-        keys::{RequestKeys, StepKeys},
-        step::{Again, Body, Request},
-        template::{Place, Template},
-    },
-    Builder,
-};
-use crate::{
-    config::{
-        HttpUrl, Sp,
-        scalars::{MaskedText, Named},
-    },
-    credentials::{Endpoint, EndpointError, EndpointSettings, grants::oauth::Tls},
-};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+use super::{
+    super::{
+        call::is_plain,
+        keys::{RequestKeys, StepKeys},
+        step::{Again, Body, Request},
+        template::{Place, Template, TemplateFault, is_template},
+    },
+    Builder, url,
+    values::{all, given},
+};
+use crate::{
+    config::{
+        Diagnostic, HttpUrl, Sp, Span,
+        scalars::{MaskedText, Named},
+    },
+    credentials::{Endpoint, EndpointError, EndpointSettings, grants::oauth::Tls},
 };
 
 impl Builder<'_> {
@@ -34,47 +37,23 @@ impl Builder<'_> {
         }
         let name = step.name.as_str();
         let text = keys.url.value.0.expose().to_owned();
-        let (origin, path, query) = split(&text);
-        if origin.contains("{{") || origin.contains("{%") {
+        let (origin, path, query) = url::split(&text);
+        if is_template(origin) {
             let error = self.fault(keys.url.span, "scheme and host of this URL hold a template");
             self.cx
                 .report(error.hint("write them out: they decide where the secrets go"));
             return None;
         }
-        let endpoint = self.endpoint(origin, keys)?;
-        let path_template = self.compile(path, keys.url.span, Place::Path, name, "url")?;
-        let url_query = match query {
-            Some(query) => Some(self.compile(query, keys.url.span, Place::Query, name, "url")?),
-            None => None,
-        };
-        let bodies = [
-            keys.json.is_some(),
-            keys.form.is_some(),
-            keys.text.is_some(),
-        ];
-        if bodies.iter().filter(|given| **given).count() > 1 {
-            let message = format!("step `{name}` has more than one of `json`, `form` and `text`");
-            return self.fail(keys.span, message);
-        }
-        let body = if let Some(json) = &keys.json {
-            Body::Json(self.shape(json, false, name, "json")?)
-        } else if let Some(form) = &keys.form {
-            Body::Form(self.pairs(Some(form), name, "form")?)
-        } else if let Some(text) = &keys.text {
-            Body::Text(Box::new(self.template(text, Place::Text, name, "text")?))
-        } else {
-            Body::None
-        };
-        let bearer = match &keys.bearer {
-            Some(bearer) => Some(self.template(bearer, Place::Text, name, "bearer")?),
-            None => None,
-        };
-        let headers = self.headers(keys, name)?;
-        let query = self.pairs(keys.query.as_ref(), name, "query")?;
-        let redirect = match &step.redirect {
-            Some(redirect) => Some(self.redirect(redirect, name, self.patience(keys))?),
-            None => None,
-        };
+        let endpoint = self.endpoint(origin, keys);
+        let path_template = self.path(path, query, keys.url.span, name);
+        let url_query = query.map(|it| self.compile(it, keys.url.span, Place::Query, name, "url"));
+        let body = self.body(keys, name);
+        let bearer = keys.bearer.as_ref();
+        let bearer = bearer.map(|it| self.template(it, Place::Text, name, "bearer"));
+        let headers = self.headers(keys, name);
+        let query = self.pairs(keys.query.as_ref(), name, "query");
+        let redirect = step.redirect.as_ref();
+        let redirect = redirect.map(|it| self.redirect(it, name, self.patience(keys)));
         let (success, captures) = (self.conditions(step), self.captures(step));
         let again = self
             .config
@@ -93,28 +72,76 @@ impl Builder<'_> {
                 contains: again.contains.as_ref().map(|text| text.value.clone()),
             });
         Some(Request {
-            endpoint,
-            origin: origin.to_owned(),
-            shown: format!("{origin}{}", shown(path)).into(),
+            endpoint: endpoint?,
+            shown: format!("{origin}{}", url::shown(path)).into(),
             method: keys.method.value.clone(),
-            path: path_template,
-            url_query,
-            query,
-            headers,
-            bearer,
-            body,
+            path: path_template?,
+            url_query: given(url_query)?,
+            query: query?,
+            headers: headers?,
+            bearer: given(bearer)?,
+            body: body?,
             statuses: step
                 .status
                 .iter()
                 .flat_map(|all| all.iter())
                 .map(|it| it.value)
                 .collect(),
-            redirect,
+            redirect: given(redirect)?,
             success: success?,
             captures: captures?,
             again: again.collect(),
             links: Vec::new(),
         })
+    }
+
+    fn path(
+        &mut self,
+        path: &str,
+        query: Option<&str>,
+        span: Span,
+        step: &str,
+    ) -> Option<Template> {
+        let is_fragment = |text: &str| url::fixed(text).contains('#');
+        let why = if is_fragment(path) || query.is_some_and(is_fragment) {
+            Some((
+                "this URL has a fragment",
+                "remove the `#` and what follows; it is never sent",
+            ))
+        } else if !is_plain(&url::shown(path)) {
+            Some((
+                "the path of this URL has a dot segment or a `\\`",
+                "write where it leads",
+            ))
+        } else {
+            None
+        };
+        if let Some((message, hint)) = why {
+            let error = self.fault(span, message);
+            self.cx.report(error.hint(hint));
+            return None;
+        }
+        self.compile(path, span, Place::Path, step, "url")
+    }
+
+    fn body(&mut self, keys: &Sp<RequestKeys>, step: &str) -> Option<Body> {
+        match (&keys.json, &keys.form, &keys.text) {
+            (None, None, None) => Some(Body::None),
+            (Some(json), None, None) => self.shape(json, false, step, "json").map(Body::Json),
+            (None, Some(form), None) => self.pairs(Some(form), step, "form").map(Body::Form),
+            (None, None, Some(text)) => {
+                let text = self.template(text, Place::Text, step, "text")?;
+                Some(Body::Text(Box::new(text)))
+            }
+            _ => {
+                let message =
+                    format!("step `{step}` has more than one of `json`, `form` and `text`");
+                let error = self.fault(keys.span, message);
+                self.cx
+                    .report(error.hint("a request has one body: leave the others out"));
+                None
+            }
+        }
     }
 
     pub(super) fn endpoint(&mut self, origin: &str, keys: &RequestKeys) -> Option<Endpoint> {
@@ -125,6 +152,11 @@ impl Builder<'_> {
         }
         let config = self.config;
         let tls: Option<&Sp<Tls>> = keys.tls.as_ref().or(config.tls.as_ref());
+        let timeout = keys.timeout.as_ref().unwrap_or(&config.timeout);
+        if timeout.value > LONGEST_CALL {
+            let warning = Diagnostic::warning(timeout.span, "no call takes longer than 60s");
+            self.cx.report(warning.hint("write `60s` or less"));
+        }
         let mut settings = EndpointSettings {
             connect_timeout: config.connect_timeout.value,
             timeout: self.patience(keys),
@@ -174,15 +206,29 @@ impl Builder<'_> {
     ) -> Option<Vec<(HeaderName, Template)>> {
         let mut headers = Vec::new();
         for (name, value) in keys.headers.iter().flat_map(|all| all.iter()) {
-            let Ok(header) = name.parse::<HeaderName>() else {
-                return self.fail(name.span, "this is no name of a header");
+            let value = self.template(value, Place::Text, step, "headers");
+            let (message, hint) = match name.parse::<HeaderName>() {
+                Err(_) => (
+                    "this is no name of a header",
+                    "letters, digits and `-`, as in `X-Api-Key`",
+                ),
+                Ok(header) if FRAMING.contains(&header) => (
+                    "this header can't be set here",
+                    "leave it out: how a message is framed is not the file's business",
+                ),
+                Ok(AUTHORIZATION) if keys.bearer.is_some() => (
+                    "`bearer` is the `Authorization` that this sets too",
+                    "remove one of the two",
+                ),
+                Ok(header) => {
+                    headers.push(value.map(|value| (header, value)));
+                    continue;
+                }
             };
-            if FRAMING.contains(&header) || header == AUTHORIZATION && keys.bearer.is_some() {
-                return self.fail(name.span, "this header can't be set here");
-            }
-            headers.push((header, self.template(value, Place::Text, step, "headers")?));
+            let error = self.fault(name.span, message);
+            self.cx.report(error.hint(hint));
         }
-        Some(headers)
+        all(headers)
     }
 
     pub(super) fn pairs(
@@ -193,48 +239,14 @@ impl Builder<'_> {
     ) -> Option<Vec<(String, Template)>> {
         let mut pairs = Vec::new();
         for (name, value) in named.iter().flat_map(|all| all.iter()) {
-            pairs.push((
-                name.value.clone(),
-                self.template(value, Place::Text, step, field)?,
-            ));
+            if is_template(name) {
+                self.unusable(TemplateFault::Name, name.span, step, field);
+            }
+            let value = self.template(value, Place::Text, step, field);
+            pairs.push(value.map(|value| (name.value.clone(), value)));
         }
-        Some(pairs)
+        all(pairs)
     }
-}
-
-/// Scheme with authority, path, and query where there is one.
-fn split(url: &str) -> (&str, &str, Option<&str>) {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let end = url[start..]
-        .find(['/', '?'])
-        .map_or(url.len(), |at| start + at);
-    let (origin, rest) = url.split_at(end);
-    // A `?` in a template is part of it.
-    let mut depth = 0usize;
-    for (at, byte) in rest.bytes().enumerate() {
-        match byte {
-            b'{' => depth += 1,
-            b'}' => depth = depth.saturating_sub(1),
-            b'?' if depth == 0 => return (origin, path(&rest[..at]), Some(&rest[at + 1..])),
-            _ => {}
-        }
-    }
-    (origin, path(rest), None)
-}
-
-fn path(path: &str) -> &str {
-    if path.is_empty() { "/" } else { path }
-}
-
-/// The path with `{x}` in the place of each segment that is filled in.
-fn shown(path: &str) -> String {
-    let segments = path.split('/').map(|segment| match segment.contains("{{") {
-        true => "{x}",
-        false => segment,
-    });
-    // A template with a slash inside leaves its end behind.
-    let segments: Vec<&str> = segments.filter(|segment| !segment.contains("}}")).collect();
-    segments.join("/")
 }
 
 const FRAMING: [HeaderName; 9] = [

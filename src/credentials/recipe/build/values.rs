@@ -3,7 +3,7 @@
 use super::{
     super::{
         json::Shape,
-        template::{Holds, Place, Template, TemplateFault},
+        template::{FILTERS, Place, Template, TemplateFault},
     },
     Builder,
 };
@@ -35,8 +35,13 @@ impl Builder<'_> {
         step: &str,
         field: &str,
     ) -> Option<Template> {
-        let made = Template::new(text, place, &self.scope);
-        self.usable(made, span, step, field)
+        match Template::new(text, place, &self.scope) {
+            Ok(template) => Some(template),
+            Err(fault) => {
+                self.unusable(fault, span, step, field);
+                None
+            }
+        }
     }
 
     pub(super) fn shape(
@@ -46,43 +51,35 @@ impl Builder<'_> {
         step: &str,
         field: &str,
     ) -> Option<Shape> {
-        let made = Shape::new(&tree.value.0, &self.scope, times);
-        self.usable(made, tree.span, step, field)
+        let mut faults = Vec::new();
+        let made = Shape::new(&tree.value.0, &self.scope, times, &mut faults);
+        let fine = faults.is_empty();
+        for (fault, span) in faults {
+            self.unusable(fault, span, step, field);
+        }
+        fine.then_some(made)
     }
 
-    pub(super) fn usable<T>(
-        &mut self,
-        made: Result<T, TemplateFault>,
-        span: Span,
-        step: &str,
-        field: &str,
-    ) -> Option<T> {
-        match made {
-            Ok(made) => Some(made),
-            Err(fault) => {
-                let error = self.fault(span, format!("`{step}`, `{field}`: {fault}"));
-                let error = match fault {
-                    TemplateFault::Syntax => error.hint("values stand in `{{ name }}`"),
-                    TemplateFault::Unknown => error.hint(format!("there is: {}", self.known())),
-                };
-                self.cx.report(error);
-                None
+    pub(super) fn unusable(&mut self, fault: TemplateFault, span: Span, step: &str, field: &str) {
+        let error = self.fault(span, format!("`{step}`, `{field}`: {fault}"));
+        let hint = match fault {
+            TemplateFault::Syntax => "values stand in `{{ name }}`".into(),
+            TemplateFault::Unknown { near: Some(near) } => format!("did you mean `{near}`?"),
+            TemplateFault::Unknown { near: None } => {
+                format!("there is: `{}`", self.scope.names().join("`, `"))
             }
-        }
-    }
-
-    pub(super) fn known(&self) -> String {
-        let mut names = Vec::new();
-        for (name, holds) in &self.scope.0 {
-            match holds {
-                Holds::Text => names.push(format!("`{name}`")),
-                Holds::Parts(None) => names.push(format!("`{name}.` and a part of it")),
-                Holds::Parts(Some(parts)) => {
-                    names.extend(parts.iter().map(|part| format!("`{name}.{part}`")));
-                }
+            TemplateFault::Word => format!(
+                "the filters are `{}`, the only test is `is defined`",
+                FILTERS.join("`, `")
+            ),
+            TemplateFault::Name => "write it out: values alone are filled in".into(),
+            TemplateFault::Unworkable => {
+                "values are texts: to be joined (`~`) and compared, not calculated with; of a step name a \
+                 capture, as in `{{ login.token }}`"
+                    .into()
             }
-        }
-        names.join(", ")
+        };
+        self.cx.report(error.hint(hint));
     }
 }
 
@@ -98,4 +95,17 @@ pub(super) fn tree(node: &Node, print: FingerprintBuilder) -> FingerprintBuilder
             tree(&entry.value, print.text(&entry.key))
         }),
     }
+}
+
+/// What was left out is no fault.
+pub(super) fn given<T>(made: Option<Option<T>>) -> Option<Option<T>> {
+    match made {
+        Some(made) => made.map(Some),
+        None => Some(None),
+    }
+}
+
+/// All of them, or none where one could not be made: its fault is reported, and so are the others'.
+pub(super) fn all<T>(made: Vec<Option<T>>) -> Option<Vec<T>> {
+    made.into_iter().collect()
 }
