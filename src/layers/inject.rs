@@ -22,6 +22,7 @@ use super::{
     dpop,
     early::Early,
     fields::{self, Fields},
+    forwarded::tell_of_client,
     hop_by_hop, login,
     response_head::{self, Origin},
 };
@@ -30,7 +31,7 @@ use crate::{
     clock::Instant,
     credentials::{Bound, Lease},
     injectors::Rendered,
-    routes::{Forwarded, HostHeader, Route, host::Authority, path},
+    routes::{HostHeader, Route, host::Authority, path},
     upstream::OutgoingBody,
 };
 
@@ -338,48 +339,6 @@ fn put_host(headers: &mut HeaderMap, route: &Route, authority: Option<&Authority
         header::HOST,
         host.unwrap_or_else(|| route.upstream.authority().clone()),
     );
-}
-
-/// What the client says of itself is guarded; what we say of it is ours alone.
-fn tell_of_client(
-    headers: &mut HeaderMap,
-    route: &Route,
-    connection: &Connection,
-    authority: Option<&Authority<'_>>,
-) {
-    let peer = connection.peer.ip();
-    match route.forwarded {
-        Forwarded::Drop | Forwarded::Pass => {}
-        Forwarded::XForwarded => {
-            put_text(headers, "x-forwarded-for", peer.to_string());
-            put_text(headers, "x-forwarded-proto", "http".into());
-            if let Some(authority) = authority {
-                put_text(headers, "x-forwarded-host", authority.to_string());
-            }
-        }
-        Forwarded::Forwarded => {
-            // RFC 7239, 6: an IPv6 address is bracketed, and so quoted.
-            let client = if peer.is_ipv6() {
-                format!("\"[{peer}]\"")
-            } else {
-                peer.to_string()
-            };
-            let host = authority
-                .map(|it| format!(";host=\"{it}\""))
-                .unwrap_or_default();
-            put_text(
-                headers,
-                "forwarded",
-                format!("for={client}{host};proto=http"),
-            );
-        }
-    }
-}
-
-fn put_text(headers: &mut HeaderMap, name: &'static str, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(name, value);
-    }
 }
 
 /// RFC 9110, 7.6.3: the version is the one that the client spoke.

@@ -9,6 +9,7 @@ mod early;
 mod error;
 mod fields;
 mod forward;
+mod forwarded;
 mod hop_by_hop;
 mod inbound;
 mod inject;
