@@ -78,6 +78,11 @@ impl Injector {
         self.template.source()
     }
 
+    /// Whether it sets the same whatever the credential is.
+    pub(super) fn is_constant(&self) -> bool {
+        self.template.names_nothing()
+    }
+
     pub(super) fn render<'a>(
         &self,
         part: &impl Fn(&str) -> Option<&'a Secret>,

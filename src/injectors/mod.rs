@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwapOption;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::secret::Secret;
 
@@ -25,6 +25,7 @@ pub struct Injection {
 }
 
 /// An [`Injection`] with the credential's parts filled in.
+#[derive(Default)]
 pub struct Rendered {
     /// Header fields, values marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -171,6 +172,30 @@ impl Injection {
             })
     }
 
+    /// Whether a request with these headers of its own needs nothing of the credential, where its own are kept.
+    pub fn is_complete_with(&self, own: &HeaderMap) -> bool {
+        self.header_names().any(|name| own.contains_key(name))
+            && self
+                .injectors
+                .iter()
+                .all(|injector| match injector.place() {
+                    Place::Header(name) if own.contains_key(name) => true,
+                    _ => injector.is_constant(),
+                })
+    }
+
+    /// What is set whatever the credential is.
+    ///
+    /// # Errors
+    /// [`RenderError`] where a value can't be sent.
+    pub fn constants(&self) -> Result<Arc<Rendered>, RenderError> {
+        let mut rendered = Rendered::default();
+        for injector in self.injectors.iter().filter(|it| it.is_constant()) {
+            injector.render(&|_| None, &mut rendered)?;
+        }
+        Ok(Arc::new(rendered))
+    }
+
     /// Fills in the parts; the result is kept for the next request with the same lease.
     ///
     /// # Errors
@@ -187,11 +212,7 @@ impl Injection {
         {
             return Ok(Arc::clone(&latest.rendered));
         }
-        let mut rendered = Rendered {
-            headers: Vec::new(),
-            query: String::new(),
-            cookies: String::new(),
-        };
+        let mut rendered = Rendered::default();
         for injector in &self.injectors {
             injector.render(&part, &mut rendered)?;
         }

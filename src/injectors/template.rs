@@ -82,6 +82,11 @@ impl Template {
         &self.source
     }
 
+    /// Whether it needs nothing of the credential.
+    pub(super) fn names_nothing(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Fills in the parts, all of which are known to be there.
     ///
     /// # Errors

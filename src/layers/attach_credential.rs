@@ -15,6 +15,7 @@ use tower::Service;
 use super::{
     Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed, Why,
     early::Early,
+    hop_by_hop,
     subject::{Whose, whose},
 };
 use crate::{
@@ -61,6 +62,11 @@ impl Credentialed {
         self.routed.route()
     }
 
+    /// What the client sent.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.routed.head().headers
+    }
+
     /// Takes it apart.
     pub fn into_parts(self) -> (Box<Head>, RequestBody, Arc<Connection>, Arc<Route>, usize) {
         self.routed.into_parts()
@@ -83,6 +89,11 @@ where
         let Some(credential) = &routed.route().credential else {
             return self.send(routed, None);
         };
+        let own = &routed.head().headers;
+        // Not where `Connection` could name that very header, which is then taken out.
+        if credential.stays_out_of(own) && !hop_by_hop::names_any(own) {
+            return self.send(routed, None);
+        }
         if credential.subject.is_some() {
             return self.call_for_subject(routed);
         }

@@ -31,6 +31,11 @@ pub(super) fn strip(headers: &mut HeaderMap, fields: Fields) {
     }
 }
 
+/// Whether `Connection` names fields that are to go.
+pub(super) fn names_any(headers: &HeaderMap) -> bool {
+    !named_in_connection(headers).is_empty()
+}
+
 /// Whether the message has no transfer coding, or exactly the one that everyone reads alike.
 pub(super) fn is_plainly_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();

@@ -30,7 +30,7 @@ use crate::{
     body::RequestBody,
     clock::Instant,
     credentials::{Bound, Lease},
-    injectors::Rendered,
+    injectors::{RenderError, Rendered},
     routes::{HostHeader, Route, host::Authority, path},
     upstream::OutgoingBody,
 };
@@ -202,8 +202,14 @@ enum Put {
 
 fn put(request: &Credentialed) -> Result<Put, Error> {
     let route = request.route();
-    let (Some(credential), Some(lease)) = (&route.credential, request.lease()) else {
+    let Some(credential) = &route.credential else {
         return Ok(Put::Nothing);
+    };
+    let told = |error: RenderError| Error::Injection(error.to_string());
+    let Some(lease) = request.lease() else {
+        let own = credential.stays_out_of(request.headers());
+        let constants = own.then(|| credential.injection.constants().map_err(told));
+        return constants.map_or(Ok(Put::Nothing), |it| it.map(Put::Rendered));
     };
     if credential.injection.is_prebuilt()
         && let Some(value) = lease.authorization()
@@ -213,9 +219,7 @@ fn put(request: &Credentialed) -> Result<Put, Error> {
     let rendered = credential
         .injection
         .render(lease.id(), |name| lease.part(name));
-    rendered
-        .map(Put::Rendered)
-        .map_err(|error| Error::Injection(error.to_string()))
+    rendered.map(Put::Rendered).map_err(told)
 }
 
 /// The path and query that the upstream gets.

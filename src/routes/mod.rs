@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::{
     callers::{Caller, Callers, Jwts, Placeholders},
@@ -104,6 +104,13 @@ pub struct RouteCredential {
     pub wait: Duration,
     /// What happens to a request for which there is none.
     pub on_failure: OnFailure,
+}
+
+impl RouteCredential {
+    /// Whether a request with these headers goes out with its own alone: then it does not wait for ours.
+    pub fn stays_out_of(&self, headers: &HeaderMap) -> bool {
+        !self.overwrite && self.injection.is_complete_with(headers)
+    }
 }
 
 /// Whose credential a request carries.

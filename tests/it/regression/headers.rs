@@ -1,8 +1,8 @@
 //! What the client may not send is taken out in every spelling; what is put in can't be taken out by the client.
 
 use crate::support::{
-    SECRET, TestProxy, TokenEndpoint, Upstream, closed_port, credentials, plain, token,
-    with_credential,
+    SECRET, TestProxy, TokenAnswer, TokenEndpoint, Upstream, closed_port, credentials, plain,
+    token, with_credential,
 };
 
 /// 38: `Connection` names fields that go; ours come after that.
@@ -296,6 +296,27 @@ fn a_callers_own_header_is_kept_where_the_file_says_so() {
         requests[1].headers("authorization"),
         [format!("Bearer {}", token(1))]
     );
+}
+
+/// Nor does it wait for ours; where `Connection` takes its own away, it gets ours after all.
+#[test]
+fn a_callers_own_header_goes_out_while_our_token_can_not_be_had() {
+    let upstream = Upstream::ok();
+    let tokens = TokenEndpoint::start(|_| TokenAnswer::Reset);
+    let yaml = with_credential(&tokens, &upstream, "overwrite: false");
+    let proxy = TestProxy::start(&yaml);
+    let own = "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer mine\r\n";
+    assert_eq!(
+        proxy
+            .send(format!("{own}Connection: keep-alive\r\n\r\n"))
+            .status(),
+        200
+    );
+    assert_eq!(tokens.calls(), 0);
+    let named = format!("{own}Connection: authorization\r\n\r\n");
+    assert_eq!(proxy.send(named).code(), "token_unavailable");
+    assert_eq!(proxy.get("/").code(), "token_unavailable");
+    assert_eq!(upstream.request().headers("authorization"), ["Bearer mine"]);
 }
 
 /// Its refusal says nothing of ours: nothing is renewed, and the caller hears what the upstream said.
