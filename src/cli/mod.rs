@@ -67,7 +67,7 @@ enum Command {
     Doctor(doctor::Args),
     /// List the presets, or print one with its parameters
     Preset(preset::Args),
-    /// Log in as a person for one credential; the result is kept beside the file
+    /// Log in as a person for one credential; the result is kept in the file's `store`, or beside the file
     Login(login::Args),
     /// Print the JSON Schema of the file, for completion in editors
     Schema,

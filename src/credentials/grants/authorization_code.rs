@@ -41,7 +41,7 @@ crate::config_words! {
 
 crate::config_struct! {
     /// A code from the authorization endpoint for a token (RFC 6749 4.1), always with PKCE. Where a person has to log in, the
-    /// refresh token is kept in `.bearerd/NAME.login.json` beside this file.
+    /// refresh token is kept in `store`; without one, not encrypted, in `.bearerd/NAME.login.json` beside this file.
     pub struct Config = "`authorization_code`", flatten = [oauth: OauthKeys] {
         /// The authorization endpoint; its query is kept.
         required authorize_url: HttpUrl,

@@ -30,7 +30,7 @@ pub(super) const GRANT: Grant = Grant {
 
 crate::config_struct! {
     /// A person's account (RFC 8628): `bearerd login NAME` shows a code that they enter in a browser, once. The refresh token
-    /// is kept in `.bearerd/NAME.login.json` beside this file.
+    /// is kept in `store`; without one, not encrypted, in `.bearerd/NAME.login.json` beside this file.
     pub struct Config = "`device_code`", flatten = [oauth: OauthKeys] {
         /// The device authorization endpoint.
         required device_authorization_url: HttpUrl,
