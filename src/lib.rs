@@ -23,8 +23,9 @@
 //!
 //! What is learnt on the way down (route, waiting, refusal) comes back as `layers::Facts`; nothing is
 //! fished out of extensions. A new injector is a place in `injectors`, a new grant a file in
-//! `credentials/grants` and a line in its table, a new error a variant of `layers::Error`, whose
-//! `appearance` gives it code and status.
+//! `credentials/grants` and a line in its table, a new vendor a YAML file in `credentials/presets`
+//! and a line in its table, a new error a variant of `layers::Error`, whose `appearance` gives it
+//! code and status.
 //!
 //! # Words
 //!
@@ -34,11 +35,14 @@
 //! | snapshot | one generation of all routes, immutable; a reload swaps it, a request keeps its own |
 //! | credential, source | what is injected; a source knows the protocol that obtains it |
 //! | slot | the one place of a credential in the cache: its token, its flight, its history |
+//! | preset, recipe | a vendor's credentials as YAML; the kind that most are made of: calls and signed JWTs, chained |
 //! | login | a path at which the vendor hands out tokens; clients get none of them there |
 //! | placeholder | what a client that insists on logging in holds instead of a token |
 //! | lease | a credential that may be sent now; tells its generation |
 //! | bound, proof | a token may serve only with a key (`credentials::ProofKey`); a proof shows that key for one request |
 //! | flight | the one fetch of a slot that everybody waits for |
+//! | store, record | where slots outlive the process; what is kept of one: the larger number is the newer |
+//! | in doubt | a refresh token was sent, and nobody knows whether it is spent |
 //! | worker | a thread with a runtime, listeners, clients and upstream connections of its own |
 //! | control | the runtime of everything else: token calls, reloads, the health and admin listeners |
 //! | watch | the coarse deadline of one connection |

@@ -4,9 +4,13 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use bearerd::{config::reference, credentials::grants::KINDS};
+use bearerd::{
+    config::reference,
+    credentials::{grants::KINDS, presets::PRESETS},
+};
 
 #[test]
 fn the_reference_of_every_key_is_current() {
@@ -59,6 +63,35 @@ fn the_handbook_names_only_metrics_that_there_are() {
             );
         }
     }
+}
+
+#[test]
+fn the_handbook_has_every_command() {
+    let program = env!("CARGO_BIN_EXE_bearerd");
+    let help = Command::new(program).arg("--help").output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    let (_, rest) = help.split_once("Commands:\n").expect("commands");
+    let (commands, _) = rest.split_once("\n\n").expect("more than commands");
+    // What goes on below is indented further.
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  "));
+    let names: Vec<_> = names.filter(|line| !line.starts_with(' ')).collect();
+    assert!(names.len() > 5, "{help}");
+    let handbook = read("docs/src/operations.md");
+    for name in names.iter().filter_map(|line| line.split(' ').next()) {
+        let there = [' ', '`'].map(|next| handbook.contains(&format!("\n| `bearerd {name}{next}")));
+        assert!(name == "help" || there.contains(&true), "{name}");
+    }
+}
+
+#[test]
+fn the_handbook_has_every_preset_and_no_other() {
+    let handbook = read("docs/src/presets.md");
+    let (_, rest) = handbook.split_once("| preset | what it does |").unwrap();
+    let (table, _) = rest.split_once("\n\n").expect("the end of the table");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let in_handbook: BTreeSet<_> = rows.map(|row| row.split('`').next().unwrap()).collect();
+    let in_code: BTreeSet<_> = PRESETS.iter().map(|preset| preset.name).collect();
+    assert_eq!(in_code, in_handbook);
 }
 
 fn read(path: &str) -> String {
