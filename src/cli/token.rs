@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let handle = &own;
     let lease = runtime
         .block_on(handle.lease(PATIENCE))
-        .map_err(|error| not_obtained(&error, &handle.view()))?;
+        .map_err(|error| not_obtained(&error, handle))?;
     output::data(if args.show {
         shown(&lease)
     } else {
@@ -92,7 +92,7 @@ fn of_subject(handle: &CredentialHandle, args: &Args) -> Result<CredentialHandle
     };
     let subject = subject.map_err(|error| Failure::usage(error.to_string()))?;
     let own = handle.of(&subject, clock::now());
-    own.map_err(|error| not_obtained(&error, &handle.view()))
+    own.map_err(|error| not_obtained(&error, handle))
 }
 
 /// Each part by itself on a line; of a single one the bare value, for scripts.
@@ -146,13 +146,16 @@ fn described(view: &CredentialView, lease: &Lease) -> String {
     text
 }
 
-fn not_obtained(error: &CredentialError, view: &CredentialView) -> Failure {
+fn not_obtained(error: &CredentialError, handle: &CredentialHandle) -> Failure {
+    let view = handle.view();
     let endpoint = view.endpoint.as_deref().unwrap_or("the token endpoint");
     let failure = Failure::failed(error.to_string());
     match error.kind {
         CredentialErrorKind::Unavailable => failure.hint(format!("is {endpoint} up and reachable from here?")),
         CredentialErrorKind::Timeout => failure.hint(format!("{endpoint} does not answer; a proxy or firewall between?")),
         CredentialErrorKind::RateLimited => failure.hint("it asks for fewer calls: wait before the next try"),
+        // Nobody was asked: the error itself says what to do.
+        CredentialErrorKind::Rejected if handle.account().calls.is_empty() => failure,
         CredentialErrorKind::Rejected => failure
             .hint("check client_id, client_secret and scope; some servers want `client_auth: body` or `basic_raw`"),
         CredentialErrorKind::Malformed => failure.hint(format!("is {endpoint} really the token endpoint?")),

@@ -361,6 +361,30 @@ routes: [{ match: /, upstream: "http://127.0.0.1:9/", credential: api }]
 }
 
 #[test]
+fn a_login_that_nobody_made_is_no_fault_of_the_client_s_id() {
+    let folder = Folder::new("token-login");
+    let file = r#"
+listen: 127.0.0.1:0
+credentials:
+  me:
+    device_code:
+      token_url: http://127.0.0.1:9/token
+      device_authorization_url: http://127.0.0.1:9/device
+      client_id: me
+      client_auth: none
+routes: [{ match: /, upstream: "http://127.0.0.1:9/", credential: me }]
+"#;
+    folder.write("routes.yaml", file);
+    let output = bearerd(&folder, &["token", "me"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("run `bearerd login me`") && !said.contains("client_id"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_tour_arrives_authenticated() {
     let output = bearerd(&Folder::new("demo"), &["demo", "--once"]);
     let said = text(&output.stdout);
