@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::{
-    Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed, Why,
+    Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed, Why, challenge,
     early::Early,
     hop_by_hop,
     subject::{Whose, whose},
@@ -371,20 +371,7 @@ fn hear(used: &Used, outcome: &mut Outcome) {
 fn is_refusal(refused: &Refused, reply: &Reply) -> bool {
     refused.statuses.contains(&reply.response.status())
         || (!refused.challenge_errors.is_empty()
-            && challenge_error(reply.response.headers())
+            && challenge::errors(reply.response.headers())
+                .next()
                 .is_some_and(|error| refused.challenge_errors.iter().any(|it| it == error)))
-}
-
-/// The `error` of a Bearer challenge (RFC 6750, 3).
-fn challenge_error(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get_all(header::WWW_AUTHENTICATE)
-        .iter()
-        .find_map(|value| {
-            let (_, after) = value.to_str().ok()?.split_once("error=")?;
-            match after.strip_prefix('"') {
-                Some(quoted) => quoted.split('"').next(),
-                None => after.split([',', ' ']).next(),
-            }
-        })
 }

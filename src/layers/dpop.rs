@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode, header, uri::PathAndQuery};
 
-use super::{Error, Head, NonceAsked, Reply};
+use super::{Error, Head, NonceAsked, Reply, challenge};
 use crate::{
     credentials::{Bound, DPOP, DPOP_NONCE},
     routes::Route,
@@ -50,18 +50,9 @@ pub(super) fn hear(reply: &mut Reply, route: &Route) {
     }
 }
 
-/// `WWW-Authenticate: DPoP error="use_dpop_nonce"` (RFC 9449 9), also among other challenges.
+/// RFC 9449 9; also among other challenges.
 fn asks_nonce(headers: &HeaderMap) -> bool {
-    let challenges = headers.get_all(header::WWW_AUTHENTICATE).iter();
-    challenges
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            let mut errors = value.split("error=").skip(1);
-            errors.any(|error| {
-                let error = error.trim_start_matches('"');
-                error.split(['"', ',', ' ']).next() == Some("use_dpop_nonce")
-            })
-        })
+    challenge::errors(headers).any(|error| error == "use_dpop_nonce")
 }
 
 #[cfg(test)]

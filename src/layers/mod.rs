@@ -4,6 +4,7 @@ mod access_log;
 mod admit;
 mod attach_credential;
 mod authenticate;
+mod challenge;
 mod dpop;
 mod early;
 mod error;
