@@ -361,7 +361,7 @@ fn hear(used: &Used, outcome: &mut Outcome) {
             credential: Arc::clone(credential.handle.name()),
             lease: used.lease.id(),
             why,
-            then_pass: refused.then_pass || refused.statuses.is_empty(),
+            then_pass: refused.then_pass,
         });
     } else if !reply.response.status().is_server_error() {
         credential.handle.accept(&used.lease);

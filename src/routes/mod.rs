@@ -191,7 +191,7 @@ pub struct Refused {
     pub statuses: Vec<StatusCode>,
     /// Errors of a `WWW-Authenticate: Bearer error="..."` that say so at any status.
     pub challenge_errors: Vec<String>,
-    /// Hand the upstream's own answer on where a replay did not help.
+    /// Hand the upstream's own answer on where a replay did not help; so with `never`.
     pub then_pass: bool,
 }
 

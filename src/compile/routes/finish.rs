@@ -165,7 +165,9 @@ fn refused(setting: &RefusedSetting) -> Refused {
     let RefusedSetting::When(raw) = setting else {
         return Refused {
             statuses: Vec::new(),
-            ..Refused::default()
+            challenge_errors: Vec::new(),
+            // What it says of a proof is the client's to read, too.
+            then_pass: true,
         };
     };
     let mut refused = Refused {
