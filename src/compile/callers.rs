@@ -7,7 +7,7 @@ use jsonwebtoken::Algorithm;
 
 use super::{
     Context,
-    credentials::{read_ca, read_secret},
+    credentials::{read_pem, read_secret},
 };
 use crate::{
     callers::{ApiKey, Callers, FetchKeys, JwtCaller, KeyHash, KeySet},
@@ -182,7 +182,7 @@ fn key_set(
                 None => None,
                 Some(path) => {
                     let path = Sp::new(path.value.as_path(), path.span);
-                    Some(read_ca(&path, decoder, resolver)?)
+                    Some(read_pem(&path, decoder, resolver)?)
                 }
             };
             let id = key_set_id(&url.full(), ca.as_deref());

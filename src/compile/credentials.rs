@@ -45,8 +45,8 @@ impl Sources {
     }
 }
 
-/// The largest CA file, in bytes.
-const MAX_CA_BYTES: u64 = 1024 * 1024;
+/// The largest file of certificates, in bytes.
+const MAX_PEM_BYTES: u64 = 1024 * 1024;
 
 pub(super) fn compile(
     file: &RawFile,
@@ -275,7 +275,7 @@ impl BuildContext for Builder<'_, '_, '_, '_> {
     }
 
     fn file(&mut self, path: &Sp<&Path>) -> Option<Vec<u8>> {
-        read_ca(path, self.compiler.decoder, self.compiler.resolver)
+        read_pem(path, self.compiler.decoder, self.compiler.resolver)
     }
 
     fn path(&self, path: &Path) -> PathBuf {
@@ -327,14 +327,14 @@ pub(super) fn read_secret(
     None
 }
 
-/// Reads a file of certificates.
-pub(super) fn read_ca(
+/// Reads a file of certificates, an authority's or our own.
+pub(super) fn read_pem(
     path: &Sp<&Path>,
     decoder: &mut Decoder,
     resolver: &mut Resolver<'_>,
 ) -> Option<Vec<u8>> {
     let located = resolver.locate(path.value);
-    match read_file(&located, MAX_CA_BYTES) {
+    match read_file(&located, MAX_PEM_BYTES) {
         Ok(bytes) => Some(bytes),
         Err(error) => decoder.fail(
             path.span,

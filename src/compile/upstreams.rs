@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use http::HeaderValue;
 
 use super::{
-    credentials::{read_ca, read_secret},
+    credentials::{read_pem, read_secret},
     settings,
 };
 use crate::{
@@ -119,7 +119,7 @@ fn tls(raw: &RawUpstream, decoder: &mut Decoder, resolver: &mut Resolver<'_>) ->
         ));
     }
     let ca_pem = match &tls.ca {
-        Some(path) => Some(read_ca(
+        Some(path) => Some(read_pem(
             &Sp::new(Path::new(&path.value), path.span),
             decoder,
             resolver,
@@ -158,7 +158,7 @@ fn identity(
             return None;
         }
     };
-    let certificates = read_ca(
+    let certificates = read_pem(
         &Sp::new(Path::new(&path.value), path.span),
         decoder,
         resolver,
