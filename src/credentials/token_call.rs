@@ -172,7 +172,6 @@ impl TokenCall {
             scope: read.scope,
             issued_token_type: read.issued_token_type,
             sent: answer.sent,
-            wall: answer.wall,
         })
     }
 

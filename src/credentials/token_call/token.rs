@@ -19,8 +19,6 @@ pub struct Token {
     pub issued_token_type: Option<String>,
     /// When the request was sent.
     pub sent: Instant,
-    /// The same moment on the wall clock, since 1970.
-    pub wall: Duration,
 }
 
 /// Also of one that is dead on arrival: its refresh token may be all that there is to renew by.
