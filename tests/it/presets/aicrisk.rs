@@ -95,9 +95,7 @@ fn client(more: &str) -> String {
 /// The requests for this path.
 fn to(vendor: &Upstream, path: &str) -> Vec<Message> {
     let requests = vendor.requests().into_iter();
-    requests
-        .filter(|it| it.second().split('?').next() == Some(path))
-        .collect()
+    requests.filter(|it| it.path() == path).collect()
 }
 
 fn form(request: &Message) -> Vec<(String, String)> {
@@ -358,8 +356,8 @@ fn a_token_ends_at_its_date_by_the_vendor_s_clock() {
 #[test]
 fn a_user_s_token_that_is_refused_is_a_whole_new_dance_with_the_same_generic_one() {
     let vendor = Upstream::start(|exchange| {
-        let (path, number) = (exchange.request.second().to_owned(), exchange.number);
-        match path.split('?').next().unwrap() {
+        let (path, number) = (exchange.request.path().to_owned(), exchange.number);
+        match path.as_str() {
             CODE => exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), ""),
             TOKEN => json(
                 exchange,
@@ -385,14 +383,11 @@ fn a_user_s_token_that_is_refused_is_a_whole_new_dance_with_the_same_generic_one
 
 #[test]
 fn a_token_by_its_other_name_is_one() {
-    let vendor =
-        Upstream::start(
-            |exchange| match exchange.request.second().split('?').next().unwrap() {
-                CODE => exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), ""),
-                TOKEN => json(exchange, 200, &json!({"access_code": token(1)}).to_string()),
-                _ => exchange.answer(200, "", "ok"),
-            },
-        );
+    let vendor = Upstream::start(|exchange| match exchange.request.path() {
+        CODE => exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), ""),
+        TOKEN => json(exchange, 200, &json!({"access_code": token(1)}).to_string()),
+        _ => exchange.answer(200, "", "ok"),
+    });
     let proxy = proxy("aicrisk", &client(", userid: jo"), &vendor);
     assert_eq!(proxy.get("/api/Users/ListUsers").status(), 200);
     let carried = &to(&vendor, "/api/Users/ListUsers")[0];
@@ -420,20 +415,15 @@ fn a_missing_client_id_is_final() {
 
 #[test]
 fn both_paths_can_be_said() {
-    let vendor =
-        Upstream::start(
-            |exchange| match exchange.request.second().split('?').next().unwrap() {
-                "/authorize" => {
-                    exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), "")
-                }
-                "/token" => json(
-                    exchange,
-                    200,
-                    &json!({"access_token": token(1)}).to_string(),
-                ),
-                _ => exchange.answer(200, "", "ok"),
-            },
-        );
+    let vendor = Upstream::start(|exchange| match exchange.request.path() {
+        "/authorize" => exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), ""),
+        "/token" => json(
+            exchange,
+            200,
+            &json!({"access_token": token(1)}).to_string(),
+        ),
+        _ => exchange.answer(200, "", "ok"),
+    });
     let with = client(", userid: jo, code_path: /authorize, token_path: /token");
     let proxy = proxy("aicrisk", &with, &vendor);
     assert_eq!(proxy.get("/api/Users/ListUsers").status(), 200);

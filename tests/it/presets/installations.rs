@@ -19,8 +19,7 @@ fn installation(
     api: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static,
 ) -> Upstream {
     Upstream::start(move |exchange| {
-        let target = exchange.request.second().to_owned();
-        let path = target.split('?').next().unwrap_or_default();
+        let path = exchange.request.path().to_owned();
         if path == code {
             let code = token(exchange.number + 1);
             let at = format!("Location: https://localhost/callback?code={code}\r\n");

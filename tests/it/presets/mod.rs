@@ -70,9 +70,7 @@ pub fn count(vendor: &Upstream, path: &str) -> usize {
 #[track_caller]
 pub fn only(vendor: &Upstream, path: &str) -> Message {
     let requests = vendor.requests().into_iter();
-    let mut found: Vec<Message> = requests
-        .filter(|it| it.second().split('?').next() == Some(path))
-        .collect();
+    let mut found: Vec<Message> = requests.filter(|it| it.path() == path).collect();
     assert_eq!(found.len(), 1, "{path}: {:?}", asked(vendor));
     found.remove(0)
 }

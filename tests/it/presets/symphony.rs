@@ -57,7 +57,7 @@ impl Pod {
 
     fn answer(&self, exchange: &mut Exchange<'_>) {
         let request = &exchange.request;
-        let path = request.second().split('?').next().unwrap().to_owned();
+        let path = request.path().to_owned();
         let holds = |header: &str, kept: &Mutex<String>| {
             let kept = kept.lock().unwrap().clone();
             !kept.is_empty() && request.header(header) == Some(&kept)

@@ -23,8 +23,8 @@ fn pod(api: impl Fn(&mut Exchange<'_>, usize) + Send + Sync + 'static) -> Upstre
     let before = AtomicUsize::new(0);
     Upstream::start(move |exchange| {
         let token = token(exchange.number + 1);
-        let path = exchange.request.second().split('?').next();
-        let body = match path.unwrap_or_default().trim_start_matches("/context") {
+        let path = exchange.request.path();
+        let body = match path.trim_start_matches("/context") {
             LOGIN => json!({"name": "sessionToken", "token": token}),
             RELAY => json!({"name": "keyManagerToken", "token": token}),
             IDM => json!({"token_type": "Bearer", "expires_in": 1800, "access_token": token}),

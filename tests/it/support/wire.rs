@@ -67,6 +67,11 @@ impl Message {
         self.start.split(' ').nth(1).unwrap_or_default()
     }
 
+    /// A request's target without its query.
+    pub fn path(&self) -> &str {
+        self.second().split('?').next().unwrap_or_default()
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

@@ -60,13 +60,7 @@ fn parameter(exchange: &Exchange<'_>, name: &str) -> String {
 /// takes no other.
 fn vendor(code: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static) -> Upstream {
     Upstream::start(move |exchange| {
-        let path = exchange
-            .request
-            .second()
-            .split('?')
-            .next()
-            .unwrap()
-            .to_owned();
+        let path = exchange.request.path().to_owned();
         match path.as_str() {
             CODE => code(exchange),
             TOKEN => {

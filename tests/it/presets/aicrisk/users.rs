@@ -21,13 +21,7 @@ fn vendor(list: &str, stale: usize) -> Upstream {
     let (list, issued) = (list.to_owned(), AtomicUsize::new(0));
     let lists = AtomicUsize::new(0);
     Upstream::start(move |exchange| {
-        let path = exchange
-            .request
-            .second()
-            .split('?')
-            .next()
-            .unwrap()
-            .to_owned();
+        let path = exchange.request.path().to_owned();
         match path.as_str() {
             CODE => exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), ""),
             TOKEN => {
