@@ -183,6 +183,26 @@ fn a_refresh_token_without_an_answer_is_in_doubt_over_a_restart_and_never_sent_a
 }
 
 #[test]
+fn a_folder_that_is_deleted_while_it_is_in_use_is_made_anew() {
+    let (server, upstream) = (rotating(), refusing(&[1]));
+    let folder = folder("deleted");
+    let keys = ", refresh_token: first";
+    let yaml = with_store(&folder, &yaml("refresh_token", keys, &server, &upstream));
+    let proxy = TestProxy::start(&yaml);
+    assert_eq!(proxy.get("/").status(), 200);
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(proxy.get("/").status(), 200, "renewed by what memory holds");
+    drop(proxy);
+    // Its successor is kept, and the folder is known as ours.
+    assert_eq!(TestProxy::start(&yaml).get("/").status(), 200);
+    let spent: Vec<_> = asked(&server, "refresh_token")
+        .into_iter()
+        .map(|it| it.1)
+        .collect();
+    assert_eq!(spent, ["first".to_owned(), token(101)]);
+}
+
+#[test]
 fn without_its_store_the_proxy_serves_what_is_harmless() {
     let (server, upstream) = (rotating(), Upstream::ok());
     let folder = folder("no-folder");

@@ -15,13 +15,16 @@ use crate::clock;
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
-    _held: File,
+    held: File,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Before the lock is given back: whoever waits for it sees that this file is gone, and makes another.
-        let _ = fs::remove_file(&self.path);
+        // Before the lock is given back: whoever waits for it sees that this file is gone, and makes another. Where it
+        // had gone before, what stands there is another's.
+        if matches!(is_at(&self.held, &self.path), Ok(true)) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -59,13 +62,18 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
         Err(TryLockError::Error(error)) => return Err(error),
     }
     // Between our opening and our locking it may have been removed by the one before: then nobody else sees ours.
-    let ours = file.metadata()?;
-    let there = fs::metadata(path);
-    let same = there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
+    let same = is_at(&file, path)?;
     Ok(same.then(|| Lock {
         path: path.to_owned(),
-        _held: file,
+        held: file,
     }))
+}
+
+/// Whether `file` is the one that stands at `path`.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    let there = fs::metadata(path);
+    Ok(there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())))
 }
 
 /// Puts a file of these bytes in the place of what is there, for its owner only; on disk when this returns.

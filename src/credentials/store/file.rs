@@ -107,12 +107,13 @@ impl Claim for FileClaim {
 }
 
 impl Folder {
-    /// Makes sure that the folder is ours, once.
+    /// Makes sure that the folder is ours: once, and again where somebody took it away.
     fn open(&self) -> Result<(), StoreError> {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if *ready {
+        if *ready && self.path.join(MARK).exists() {
             return Ok(());
         }
+        *ready = false;
         let failed = |error| at(&self.path, &error);
         if fs::metadata(&self.path).is_ok_and(|found| !found.is_dir()) {
             let away = self.path.with_added_extension(away());
