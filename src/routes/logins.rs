@@ -158,7 +158,7 @@ impl LoginPath {
 impl Segment {
     fn is(&self, given: &[u8]) -> bool {
         match self {
-            Self::Is(known) => known.eq_ignore_ascii_case(given),
+            Self::Is(known) => known.eq_ignore_ascii_case(given) || is_read_as(given, known),
             Self::Any => true,
         }
     }
@@ -223,7 +223,7 @@ impl Logins {
     /// `odd` for a path that is read in another way than it is written: the query may be read in another way, too.
     fn asked(&self, form: &[u8], wanted: Wanted<'_>, odd: bool) -> Option<Asked> {
         let last = segments(form).chain(segments(&self.base)).next();
-        if last.is_some_and(|last| self.firsts & bit(last[0]) == 0) {
+        if last.is_some_and(|last| last[0].is_ascii() && self.firsts & bit(last[0]) == 0) {
             return None;
         }
         let here = |login: &&Login| login.path.is(&self.base, form);
@@ -262,7 +262,23 @@ fn may_be_read_otherwise(rest: &[u8]) -> bool {
         })
 }
 
-/// From the last to the first; what servers drop or merge is dropped: empty ones, and dots and blanks behind one.
+/// Whether some server takes its characters beyond ASCII for those of `known`: in full width, or as the Kelvin sign is
+/// a `k` in lower case. Which they are is not looked up: any is any.
+fn is_read_as(given: &[u8], known: &[u8]) -> bool {
+    if given.is_ascii() {
+        return false;
+    }
+    let Ok(given) = std::str::from_utf8(given) else {
+        return false;
+    };
+    let same = |(given, known): (char, &u8)| {
+        !given.is_ascii() || given.eq_ignore_ascii_case(&char::from(*known))
+    };
+    given.chars().count() == known.len() && given.chars().zip(known).all(same)
+}
+
+/// From the last to the first; what servers drop or merge is dropped: empty ones, dots and blanks behind one, and
+/// `(S(...))`, by which ASP.NET has sessions without cookies.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     path.rsplit(|byte| *byte == b'/')
         .map(|segment| {
@@ -274,7 +290,7 @@ fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
                 .get(blank..end.map_or(0, |end| end + 1))
                 .unwrap_or_default()
         })
-        .filter(|segment| !segment.is_empty())
+        .filter(|segment| !matches!(segment, [] | [b'(', .., b')']))
 }
 
 fn bit(byte: u8) -> u128 {

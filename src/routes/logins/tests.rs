@@ -79,6 +79,29 @@ fn an_endpoint_is_known_in_every_spelling() {
 }
 
 #[test]
+fn what_a_server_drops_or_folds_hides_no_endpoint() {
+    check(
+        "/api/",
+        LoginPath::ending("/api/oauth2/Token"),
+        &[
+            "(S(abc))/oauth2/Token",
+            "oauth2/(A(x)F(y))/Token",
+            "oauth2/%28S%28abc%29%29/Token",
+            "oauth2/Token/(S(abc))",
+            "oauth2/To%E2%84%AAen",
+            "oauth2/%EF%BC%B4%EF%BD%8Fken",
+            "oauth2/%E1%B5%80oken",
+        ],
+        &[
+            "oauth2/(S(abc)",
+            "oauth2/Tok%C3%A9",
+            "oauth2/Tok%E9n",
+            "oauth2/%C3%A9",
+        ],
+    );
+}
+
+#[test]
 fn a_verb_behind_a_colon_is_part_of_its_segment() {
     check(
         "/",
