@@ -1,5 +1,7 @@
 //! The shapes in which vendors answer, a recipe each.
 
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+
 use super::*;
 use crate::credentials::FailureKind;
 
@@ -302,4 +304,23 @@ async fn an_answer_of_auth0_that_refuses_is_told_in_its_words() {
         vendor.url
     );
     assert_eq!(error.detail, expected);
+}
+
+#[tokio::test]
+async fn fvbank_is_shown_a_proof_signed_with_the_shared_secret() {
+    let row = ROWS
+        .iter()
+        .find(|row| row.vendor == "FVBank")
+        .expect("a row");
+    let vendor = Vendor::saying(row.answer).await;
+    vendor.obtain(row.recipe).await.unwrap();
+    let seen = vendor.seen().remove(0);
+    let proof = seen
+        .header("x-auth-token")
+        .and_then(|it| it.strip_prefix("Bearer "));
+    let mut wanted = Validation::new(Algorithm::HS256);
+    wanted.required_spec_claims.clear();
+    let secret = DecodingKey::from_secret(b"a-secret-of-thirty-two-characters");
+    let read = decode::<serde_json::Value>(proof.expect("a proof"), &secret, &wanted).unwrap();
+    assert_eq!(read.claims, serde_json::json!({ "sub": "abc" }));
 }
