@@ -429,3 +429,48 @@ fn both_paths_can_be_said() {
     assert_eq!(proxy.get("/api/Users/ListUsers").status(), 200);
     assert_eq!(proxy.post("/token", b"").code(), "token_endpoint_denied");
 }
+
+#[test]
+fn an_answer_in_chunks_is_read_as_any_other() {
+    let vendor = Upstream::start(|exchange| match exchange.request.path() {
+        CODE => exchange.answer(302, &format!("Location: {CALLBACK}?code=c\r\n"), ""),
+        TOKEN => {
+            let body = json!({"access_token": token(1)}).to_string();
+            let (one, other) = body.split_at(20);
+            exchange.write(format!(
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{other}\r\n0\r\n\r\n",
+                    one.len(),
+                    other.len()
+                ));
+        }
+        _ => exchange.answer(200, "", "ok"),
+    });
+    let proxy = proxy("aicrisk", &client(", userid: jo"), &vendor);
+    assert_eq!(proxy.get("/api/Users/ListUsers").status(), 200);
+    let carried = &to(&vendor, "/api/Users/ListUsers")[0];
+    assert_eq!(
+        carried.headers("authorization"),
+        [format!("Bearer {}", token(1))]
+    );
+}
+
+#[test]
+fn clients_obtain_neither_codes_nor_tokens() {
+    let (_, vendor) = Installation::default().start();
+    let proxy = proxy("aicrisk", &client(", userid: jo"), &vendor);
+    for target in [
+        "/api/oauth2?client_id=abc&redirect_uri=https%3A%2F%2Flocalhost%2Fcallback&userid=ann",
+        "/API/OAuth2/",
+        TOKEN,
+        "/api/oauth2/token",
+    ] {
+        assert_eq!(
+            proxy.get(target).code(),
+            "token_endpoint_denied",
+            "{target}"
+        );
+        let answer = proxy.post(target, b"client_id=abc");
+        assert_eq!(answer.code(), "token_endpoint_denied", "{target}");
+    }
+    assert_eq!(vendor.count(), 0);
+}

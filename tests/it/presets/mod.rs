@@ -6,7 +6,6 @@ mod brightpattern;
 mod catalogs;
 mod forms;
 mod iceberg;
-mod installations;
 mod jwt;
 mod symbl;
 mod symphony;

@@ -121,54 +121,6 @@ fn a_session_has_no_end_of_its_own() {
     }
 }
 
-#[test]
-fn of_a_login_s_answer_only_the_token_is_needed() {
-    for more in [json!({}), json!({"authorizationToken": "Bearer x"})] {
-        let (key, pod) = (
-            Key::new(),
-            pod({
-                let mut body = more.clone();
-                body["token"] = token(1).into();
-                move |exchange| json(exchange, 200, &body.to_string())
-            }),
-        );
-        let proxy = proxy("symphony", &bot(&key, ""), &pod);
-        assert_eq!(proxy.get("/pod/v1/x").status(), 200, "{more}");
-        let carried = fields(&only(&pod, "/pod/v1/x"));
-        assert_eq!(carried, [format!("sessiontoken: {}", token(1))], "{more}");
-    }
-}
-
-/// An answer says for which header its token is.
-#[test]
-fn a_login_that_names_another_header_brings_nothing() {
-    for (wrong, path) in [("/pubkey/", "/pod/v1/x"), ("/relay/", "/agent/v4/x")] {
-        for name in ["Host", "Authorization", "sessiontoken", ""] {
-            let (key, pod) = (
-                Key::new(),
-                pod(
-                    move |exchange| match exchange.request.second().contains(wrong) {
-                        true => json(
-                            exchange,
-                            200,
-                            &json!({"name": name, "token": token(1)}).to_string(),
-                        ),
-                        false => give(exchange),
-                    },
-                ),
-            );
-            let proxy = proxy("symphony", &bot(&key, ""), &pod);
-            let answer = proxy.get(path);
-            assert_eq!(
-                (answer.status(), &*answer.code()),
-                (502, "token_rejected"),
-                "{name}"
-            );
-            assert_eq!(count(&pod, path), 0, "{name}");
-        }
-    }
-}
-
 /// An account with a certificate.
 struct Account {
     cert: Temporary,
