@@ -1,4 +1,5 @@
-//! A file that a source reads itself: how it looked when a slot last fetched, and a look every second whether it changed.
+//! A file that a source reads itself: how it looked when a slot last fetched, and a look every second whether it, or the
+//! record of a login, changed.
 
 use std::{
     fs, io,
@@ -61,7 +62,8 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
 }
 
-/// Has `slot` and those of its subjects fetched anew whenever a file of their source changes, for as long as it is there.
+/// Has `slot` and those of its subjects fetched anew whenever a file of their source changes, and where only a person's
+/// login helps, whenever the store has a newer one; for as long as it is there.
 pub(super) fn follow(slot: &Arc<Slot>, control: &Handle) {
     let waits_for_a_person =
         slot.store.is_some() && slot.source.refreshing().is_some_and(|how| !how.restarts);
