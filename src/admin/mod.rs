@@ -3,11 +3,13 @@
 //! They run on the control runtime, never share a listener with the proxy, and know view types only.
 
 mod listener;
+mod rotate;
 mod service;
 mod status;
 mod views;
 
 pub use listener::{Listener, serve};
+pub use rotate::ASKED;
 pub use status::{Readiness, Status};
 pub use views::{CredentialJson, RouteJson};
 

@@ -1,6 +1,6 @@
 //! The answers of the listeners for operators.
 
-use std::{convert::Infallible, future, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
@@ -9,7 +9,7 @@ use serde::Serialize;
 use tower::{Service, ServiceBuilder};
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use super::{CredentialJson, Readiness, RouteJson, Status, Surface};
+use super::{CredentialJson, Readiness, RouteJson, Status, Surface, rotate};
 use crate::{routes, telemetry::metrics};
 
 /// Answers one connection's requests; `own` is the address it came in at, none for a unix socket.
@@ -33,15 +33,18 @@ pub(super) fn service<B: Send + 'static>(
             ANSWER,
         ))
         .service_fn(move |request: Request<B>| {
-            future::ready(Ok::<_, Infallible>(answer(&status, surface, own, &request)))
+            let status = status.clone();
+            // The body is nobody's business, and need not be `Sync`.
+            let request = request.map(|_| ());
+            async move { Ok::<_, Infallible>(answer(&status, surface, own, &request).await) }
         })
 }
 
-fn answer<B>(
+async fn answer(
     status: &Status,
     surface: Surface,
     own: Option<SocketAddr>,
-    request: &Request<B>,
+    request: &Request<()>,
 ) -> Response<Full<Bytes>> {
     let known = own.is_none_or(|own| is_own_name(host(request), own));
     if surface == Surface::Admin && !known {
@@ -49,6 +52,9 @@ fn answer<B>(
             StatusCode::MISDIRECTED_REQUEST,
             "this listener does not answer to that Host\n",
         );
+    }
+    if let (Surface::Admin, Some(name)) = (surface, rotate::asked(request)) {
+        return rotate::rotate(status, name, request.headers()).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -90,7 +96,7 @@ fn answer<B>(
 }
 
 /// The authority that a request is for: the target's where it has one, else Host, if there is just one.
-fn host<B>(request: &Request<B>) -> Option<Authority> {
+fn host(request: &Request<()>) -> Option<Authority> {
     if let Some(authority) = request.uri().authority() {
         return Some(authority.clone());
     }
@@ -112,13 +118,17 @@ fn is_own_name(host: Option<Authority>, own: SocketAddr) -> bool {
 }
 
 fn json<T: Serialize>(value: &T) -> Response<Full<Bytes>> {
+    json_with(StatusCode::OK, value)
+}
+
+pub(super) fn json_with<T: Serialize>(status: StatusCode, value: &T) -> Response<Full<Bytes>> {
     match serde_json::to_vec(value) {
-        Ok(body) => typed(StatusCode::OK, "application/json", body),
+        Ok(body) => typed(status, "application/json", body),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "that can't be shown\n"),
     }
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
     typed(status, "text/plain; charset=utf-8", body)
 }
 
@@ -144,5 +154,5 @@ fn typed(
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long an answer may take; a token call can be part of it.
+const ANSWER: Duration = Duration::from_secs(30);

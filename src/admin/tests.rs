@@ -211,3 +211,39 @@ async fn a_reload_does_not_take_readiness_back_and_draining_does() {
             .starts_with("HTTP/1.1 200 ")
     );
 }
+
+#[tokio::test]
+async fn a_credential_is_rotated_by_whoever_is_no_web_page() {
+    let proxy = start(Surface::Admin).await;
+    let post = |name: &str, more: &str| {
+        format!(
+            "POST /api/credentials/{name}/rotate HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let source = Arc::new(crate::credentials::grants::Fixed::token(
+        crate::secret::Secret::new("canary"),
+    ));
+    let handle = proxy
+        .credentials
+        .handle("fixed", source, CacheSettings::default());
+    for refused in [
+        "",
+        "X-Bearerd: 1\r\nOrigin: http://localhost\r\n",
+        "X-Bearerd: 1\r\nSec-Fetch-Site: none\r\n",
+    ] {
+        let answer = proxy.send(&post("fixed", refused)).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{refused}: {answer}");
+    }
+    assert_eq!(handle.view().generation, 0, "nothing was renewed");
+    let answer = proxy.send(&post("fixed", "X-Bearerd: 1\r\n")).await;
+    assert!(
+        answer.ends_with(r#"{"credential":"fixed","outcome":"ok"}"#),
+        "{answer}"
+    );
+    assert_eq!(handle.view().generation, 1);
+    let answer = proxy.send(&post("other", "X-Bearerd: 1\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    let health = start(Surface::Health).await;
+    let answer = health.send(&post("fixed", "X-Bearerd: 1\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+}

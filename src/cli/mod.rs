@@ -10,12 +10,15 @@ mod explain;
 mod file;
 mod harden;
 mod login;
+mod operator;
 mod output;
 mod preset;
 mod proxy;
+mod rotate;
 mod run;
 mod schema;
 mod signals;
+mod status;
 mod token;
 mod watch;
 
@@ -36,6 +39,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Preset(args) => preset::run(&args),
         Command::Login(args) => login::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Rotate(args) => rotate::run(&args),
         Command::Schema => schema::run(),
         Command::Demo(args) => demo::run(&args),
     };
@@ -69,6 +74,10 @@ enum Command {
     Preset(preset::Args),
     /// Log in as a person for one credential; the result is kept in the file's `store`, or beside the file
     Login(login::Args),
+    /// Ask a running proxy for its credentials: states, lives, uses; through the admin listener
+    Status(status::Args),
+    /// Have a running proxy renew one credential now; through the admin listener
+    Rotate(rotate::Args),
     /// Print the JSON Schema of the file, for completion in editors
     Schema,
     /// Show it at work, with stand-ins for everything else, on this machine

@@ -128,6 +128,33 @@ impl Credentials {
         let _ = tokio::time::timeout(renewal::LONGEST_END, self.0.spending.wait()).await;
     }
 
+    /// Renews the credential of this name now, whatever the back-off says; none where there is no such credential.
+    ///
+    /// Where each subject has one of its own, those that are held are renewed, and not waited for.
+    pub async fn rotate(&self, name: &str) -> Option<Result<(), CredentialError>> {
+        let slots: Vec<_> = {
+            let slots = self.slots();
+            let named = slots.iter().filter(|((known, _), _)| **known == *name);
+            named.filter_map(|(_, slot)| slot.upgrade()).collect()
+        };
+        let mut outcome = None;
+        // More than one only while requests hold what a reload has replaced.
+        for slot in slots {
+            let renewed = match &slot.kin {
+                Kin::Root(subjects) => {
+                    let held = subjects.slots().filter(|one| one.state().held.is_some());
+                    held.for_each(|one| {
+                        one.force();
+                    });
+                    Ok(())
+                }
+                Kin::Alone | Kin::Of(_) => CredentialHandle(slot).renew_now().await,
+            };
+            outcome = Some(outcome.unwrap_or(Ok(())).and(renewed));
+        }
+        outcome
+    }
+
     /// Every slot in use, by name.
     pub fn views(&self) -> Vec<CredentialView> {
         let slots: Vec<_> = self.slots().values().filter_map(Weak::upgrade).collect();

@@ -1,0 +1,133 @@
+//! `bearerd status`: what a running proxy says of its credentials.
+
+use std::{fmt::Write, path::PathBuf};
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::{
+    operator,
+    output::{self, Failure},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The configuration of the proxy that runs
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let answer = operator::ask(args.config.as_deref(), Method::GET, "/api/credentials")?;
+    if answer.status != StatusCode::OK {
+        let status = answer.status.as_u16();
+        return Err(Failure::failed(format!("the listener answers {status}")));
+    }
+    let Ok(Value::Array(all)) = serde_json::from_slice(&answer.body) else {
+        return Err(Failure::failed("what it answers is no list of credentials"));
+    };
+    if args.json {
+        let json = serde_json::to_string_pretty(&all).unwrap_or_default();
+        return output::data(json + "\n");
+    }
+    output::data(table(&all))
+}
+
+fn table(all: &[Value]) -> String {
+    let head = [
+        "NAME",
+        "KIND",
+        "STATE",
+        "EXPIRES",
+        "RENEWS",
+        "LAST FETCH",
+        "USES",
+        "WAITS",
+        "REFUSED",
+    ];
+    let mut rows = vec![head.map(ToOwned::to_owned)];
+    rows.extend(all.iter().map(row));
+    let widths: Vec<usize> = (0..head.len())
+        .map(|at| {
+            rows.iter()
+                .map(|row| row[at].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        let _ = writeln!(text, "{}", line.join("  ").trim_end());
+    }
+    text
+}
+
+fn row(credential: &Value) -> [String; 9] {
+    let word = |key: &str| match &credential[key] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => "-".to_owned(),
+    };
+    let fetch = &credential["last_fetch"];
+    let fetch = match (fetch["outcome"].as_str(), fetch["ago"].as_f64()) {
+        (Some(outcome), Some(ago)) => format!("{outcome}, {} ago", span(ago)),
+        _ => "-".to_owned(),
+    };
+    let until = |key: &str| credential[key].as_f64().map_or("-".to_owned(), span);
+    [
+        word("name"),
+        word("grant"),
+        word("state"),
+        until("expires_in"),
+        until("next_refresh_in"),
+        fetch,
+        word("uses"),
+        word("waits"),
+        word("rejections"),
+    ]
+}
+
+/// As people say it: two units at most.
+fn span(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_one_line_of_a_table() {
+        let all = serde_json::json!([
+            { "name": "billing", "grant": "client_credentials", "state": "fresh", "expires_in": 3599.6,
+              "next_refresh_in": 2700.0, "last_fetch": { "ago": 0.4, "took": 0.1, "outcome": "ok" },
+              "uses": 7, "waits": 1, "rejections": 0 },
+            { "name": "x", "grant": "static", "state": "empty", "expires_in": null,
+              "next_refresh_in": null, "last_fetch": null, "uses": 0, "waits": 0, "rejections": 0 },
+        ]);
+        let text = table(all.as_array().unwrap());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[1],
+            "billing  client_credentials  fresh  1h0m     45m0s   ok, 0s ago  7     1      0"
+        );
+        assert_eq!(
+            lines[2].split_whitespace().collect::<Vec<_>>(),
+            ["x", "static", "empty", "-", "-", "-", "0", "0", "0"]
+        );
+        assert_eq!(span(90_000.0), "1d1h");
+    }
+}

@@ -1,0 +1,127 @@
+//! `bearerd status` and `bearerd rotate` beside a proxy that runs.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use crate::support::{
+    Client, SECRET, TokenAnswer, TokenEndpoint, Upstream, closed_port, token, until,
+    with_credential,
+};
+
+/// A program that runs, ended with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn bearerd(config: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bearerd"));
+    command.args(words).env("SECRET", SECRET);
+    command.env("BEARERD_CONFIG", config);
+    command
+}
+
+fn said(config: &Path, words: &[&str]) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = bearerd(config, words).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn configured(name: &str, listen: SocketAddr, admin: &str, rest: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("it-operator");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(format!("{name}.yaml"));
+    fs::write(&file, format!("listen: {listen}\n{admin}{rest}")).unwrap();
+    file
+}
+
+#[test]
+fn an_operator_sees_what_runs_and_renews_what_is_in_doubt() {
+    let upstream = Upstream::ok();
+    let tokens = TokenEndpoint::start(|n| match n {
+        3 => TokenAnswer::Status(401, String::new(), r#"{"error":"invalid_client"}"#.into()),
+        _ => TokenAnswer::Token(3600),
+    });
+    let listen = closed_port();
+    let admin = format!("admin: {}\n", closed_port());
+    let config = configured(
+        "seen",
+        listen,
+        &admin,
+        &with_credential(&tokens, &upstream, ""),
+    );
+    let (code, _, stderr) = said(&config, &["status"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("no proxy answers at"), "{stderr}");
+
+    let process = bearerd(&config, &["run", "--workers", "1"])
+        .stderr(Stdio::null())
+        .spawn();
+    let _process = Process(process.unwrap());
+    until("it listens", || TcpStream::connect(listen).is_ok());
+    let get = || {
+        let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        assert_eq!(Client::connect(listen).send(request).answer().status(), 200);
+        let last = upstream.requests().pop().unwrap();
+        last.header("authorization").unwrap().to_owned()
+    };
+    assert_eq!(get(), format!("Bearer {}", token(1)));
+
+    let (code, stdout, stderr) = said(&config, &["status"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let line = stdout
+        .lines()
+        .find(|line| line.starts_with("main "))
+        .unwrap();
+    for part in ["client_credentials", "fresh", "59m", "ok, "] {
+        assert!(line.contains(part), "{part}: {stdout}");
+    }
+    let (_, json, _) = said(&config, &["status", "--json"]);
+    assert!(json.contains(r#""name": "main""#), "{json}");
+    assert!(
+        !format!("{stdout}{json}").contains(&token(1)),
+        "no token is shown"
+    );
+
+    let (code, stdout, stderr) = said(&config, &["rotate", "main"]);
+    assert_eq!((code, &*stdout), (Some(0), ""), "{stderr}");
+    assert_eq!(get(), format!("Bearer {}", token(2)));
+
+    let (code, _, stderr) = said(&config, &["rotate", "main"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("invalid_client"), "{stderr}");
+    assert_eq!(
+        get(),
+        format!("Bearer {}", token(2)),
+        "what was there still serves"
+    );
+
+    let (code, _, stderr) = said(&config, &["rotate", "nobody"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("no credential `nobody`"), "{stderr}");
+}
+
+#[test]
+fn a_file_without_an_admin_listener_says_what_to_add() {
+    let (tokens, upstream) = (TokenEndpoint::good(), Upstream::ok());
+    let rest = with_credential(&tokens, &upstream, "");
+    let config = configured("without", closed_port(), "", &rest);
+    for words in [&["status"][..], &["rotate", "main"]] {
+        let (code, _, stderr) = said(&config, words);
+        assert_eq!(code, Some(2));
+        assert!(stderr.contains("admin: 127.0.0.1:9901"), "{stderr}");
+    }
+    assert_eq!(tokens.calls(), 0);
+}
