@@ -48,6 +48,20 @@ pub(super) async fn lock(path: &Path) -> Result<Lock, StoreError> {
     }
 }
 
+/// The lock, of what is never held for long. Blocks for two seconds at most.
+pub(super) fn lock_soon(path: &Path) -> io::Result<Lock> {
+    for _ in 0..200 {
+        if let Some(lock) = try_lock(path)? {
+            return Ok(lock);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(io::Error::new(
+        io::ErrorKind::WouldBlock,
+        "another process holds its lock",
+    ))
+}
+
 /// The lock; none where another holds it. Blocks for the time of a small file.
 pub(super) fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
     let file = OpenOptions::new()

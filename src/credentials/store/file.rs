@@ -122,10 +122,8 @@ impl Folder {
         }
         disk::make_folder(&self.path).map_err(failed)?;
         let lock = self.path.join(MARK).with_extension("lock");
-        // Held by another process for no longer than this takes.
-        let Some(_lock) = disk::try_lock(&lock).map_err(failed)? else {
-            return Err(StoreError::new("another process is opening it"));
-        };
+        // Held by another process that starts with us, for no longer than this takes.
+        let _lock = disk::lock_soon(&lock).map_err(failed)?;
         if let Some(why) = self.not_ours().map_err(failed)? {
             let away = self.path.join(away());
             self.empty_into(&away).map_err(failed)?;

@@ -350,6 +350,20 @@ async fn a_store_that_can_not_be_made_is_an_error_that_names_it() {
     put(&inside, 1, &record(1, "first")).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_that_start_together_all_open_it() {
+    let path = folder("together");
+    let all: Vec<_> = (0..8)
+        .map(|n| {
+            let store = open(&path);
+            tokio::spawn(async move { store.newest(&id(n)).await })
+        })
+        .collect();
+    for one in all {
+        assert_eq!(one.await.unwrap(), Ok(0));
+    }
+}
+
 #[tokio::test]
 async fn it_is_bounded_but_never_turns_a_refresh_token_away() {
     let path = folder("bounded");
