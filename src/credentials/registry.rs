@@ -15,7 +15,7 @@ use super::{
     cache::{Kin, Slot},
     flight::Landing,
     refresher, renewal,
-    store::{FileStore, Store},
+    store::{AnyStore, Store},
     subjects::Subjects,
     watched,
 };
@@ -71,8 +71,8 @@ impl Credentials {
     }
 
     /// Has the credentials of slots that are made from now on kept in `store`. The first one stays.
-    pub fn keep_in(&self, store: FileStore) {
-        let _ = self.0.store.set(Arc::new(store));
+    pub fn keep_in(&self, store: impl Into<AnyStore>) {
+        let _ = self.0.store.set(store.into().0);
     }
 
     /// The slot of this name and configuration, with its token and its flight if it exists already.

@@ -7,22 +7,21 @@
 //! Whoever dies between mark and save leaves the slot in doubt: whether the server has taken the refresh token is
 //! known to nobody, so it is not sent again.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    Credential, FailureKind, FetchError, Refreshing,
+    Credential, FailureKind, FetchError, Refreshing, Retry,
     cache::Slot,
     calls::Calls,
     life::Purpose,
-    store::{Claim, Claimed, NONE_WILL_DO, Record, Spending, StoreError},
+    store::{Claim, Claimed, Record, Spending, StoreError},
 };
 use crate::clock;
 
+mod aside;
 mod call;
 
+pub(super) use aside::{compare, replace, save_later};
 use call::call;
 
 /// What a fetch brought.
@@ -47,8 +46,8 @@ pub(super) struct Kept {
 impl Kept {
     /// Whether a refresh token would be lost with this process's memory.
     pub(super) fn is_only_copy(&self) -> bool {
-        let renews = |record: &Arc<Record>| record.refresh.is_some() || record.spending.is_some();
-        !self.is_saved && self.record.as_ref().is_some_and(renews)
+        let is_irreplaceable = |record: &Arc<Record>| record.is_irreplaceable();
+        !self.is_saved && self.record.as_ref().is_some_and(is_irreplaceable)
     }
 }
 
@@ -85,6 +84,7 @@ pub(super) async fn obtain(
             let why = "the proxy ends: no refresh token is sent any more";
             return Err(FetchError::transient(FailureKind::Failing, why).before_sending());
         }
+        desk.rest(slot).await?;
         desk.mark(slot, previous.as_ref()).await?;
     }
     match call(slot, previous, purpose, calls).await {
@@ -131,6 +131,8 @@ struct Desk {
     record: Option<Record>,
     /// The store could not be asked: others may do the same as we.
     alone: bool,
+    /// The store of a fleet has lost our record: others may have had a newer one in it.
+    lost: bool,
 }
 
 impl Desk {
@@ -142,6 +144,7 @@ impl Desk {
                 claim: None,
                 record: own_record,
                 alone: false,
+                lost: false,
             }));
         };
         match store.claim(&slot.id, own.number).await {
@@ -158,6 +161,7 @@ impl Desk {
                         .is_none_or(|record| own.number > record.number)
                 });
                 Ok(Ok(Self {
+                    lost: store.is_of_a_fleet() && own.is_saved && newer.is_some(),
                     claim: Some(claim),
                     record: newer.or(record),
                     alone: false,
@@ -172,6 +176,7 @@ impl Desk {
                         claim: None,
                         record: own_record,
                         alone: true,
+                        lost: false,
                     })),
                 }
             }
@@ -190,6 +195,32 @@ impl Desk {
         }
     }
 
+    /// Waits, after the store has lost what it had, until every process must have told it what it knows.
+    ///
+    /// # Errors
+    /// As long as the refresh token rests.
+    async fn rest(&mut self, slot: &Slot) -> Result<(), FetchError> {
+        let now = clock::unix_time();
+        if self.lost
+            && let Some(mut record) = self.record.take()
+        {
+            record.rests = Some(now + REST);
+            let is_saved = self.save(slot, &record).await.is_ok();
+            self.remember(slot, record, is_saved);
+        }
+        let rests = self.record.as_ref().and_then(|record| record.rests);
+        match rests.map(|rests| rests.saturating_sub(now).min(REST)) {
+            Some(left) if !left.is_zero() => {
+                let why = "the store has lost what it held: its refresh token is not sent before every replica has told \
+                           what it knows";
+                let mut error = FetchError::transient(FailureKind::Failing, why).before_sending();
+                error.retry = Retry::Transient { after: Some(left) };
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Notes, durably, that the refresh token is about to be sent.
     async fn mark(&mut self, slot: &Slot, previous: Option<&Credential>) -> Result<(), FetchError> {
         let Some(previous) = previous else {
@@ -201,11 +232,13 @@ impl Desk {
         };
         let since = clock::unix_time().as_secs();
         record.spending.get_or_insert(Spending { since });
-        let saved = self.save(slot, &record).await;
-        if let Err(error) = saved {
+        if let Err(error) = self.save(slot, &record).await {
+            // It may be written all the same; that it was not sent is known to us alone.
+            record.spending = None;
+            self.remember_newer(slot, record);
             return Err(unsafe_without(&error));
         }
-        self.remember(slot, record);
+        self.remember(slot, record, self.claim.is_some());
         Ok(())
     }
 
@@ -218,15 +251,16 @@ impl Desk {
         if ended {
             record.refresh = None;
         }
-        // Left standing where it can't be taken back: in doubt is on the safe side.
-        let _ = self.save(slot, &record).await;
-        self.remember(slot, record);
+        match self.save(slot, &record).await {
+            Ok(()) => self.remember(slot, record, self.claim.is_some()),
+            // For all others it is in doubt, which is on the safe side.
+            Err(_) => self.remember_newer(slot, record),
+        }
     }
 
     async fn keep(&mut self, slot: &Slot, own: &Kept, credential: &Credential) -> Kept {
         let known = self.record.as_ref().map_or(0, |record| record.number);
-        let number = Record::number_after(known.max(own.number));
-        let record = Record::new(credential, number);
+        let record = Record::after(credential, known.max(own.number));
         let is_saved = self.claim.is_some() && self.save(slot, &record).await.is_ok();
         let keeps = slot.store.is_some() || record.refresh.is_some();
         Kept {
@@ -245,13 +279,18 @@ impl Desk {
         saved
     }
 
-    fn remember(&mut self, slot: &Slot, record: Record) {
-        let kept = Kept {
+    /// Remembers what the store may lack, as something newer than what it has.
+    fn remember_newer(&mut self, slot: &Slot, mut record: Record) {
+        record.number += 1;
+        self.remember(slot, record, false);
+    }
+
+    fn remember(&mut self, slot: &Slot, record: Record, is_saved: bool) {
+        slot.state().kept = Kept {
             number: record.number,
             record: Some(Arc::new(record.clone())),
-            is_saved: self.claim.is_some(),
+            is_saved,
         };
-        slot.state().kept = kept;
         self.record = Some(record);
     }
 }
@@ -276,11 +315,14 @@ fn begin_anew_or_not(
         let since = Duration::from_secs(spending.since);
         clock::unix_time().saturating_sub(since) >= how.reuse_window
     });
-    if !in_doubt && !desk.alone {
+    if !in_doubt && !desk.alone && !desk.lost {
         return Ok(());
     }
     if !how.restarts {
-        return Err(doubt(&slot.name));
+        return match in_doubt {
+            true => Err(doubt(&slot.name)),
+            false => Ok(()),
+        };
     }
     if let Some(previous) = previous {
         previous.refresh = None;
@@ -308,70 +350,8 @@ fn unsafe_without(error: &StoreError) -> FetchError {
     failed.before_sending()
 }
 
-/// Puts what a person's login brought in the place of all that is kept.
-///
-/// # Errors
-/// [`FetchError`] of the store.
-pub(super) async fn replace(slot: &Slot, credential: &Credential) -> Result<(), FetchError> {
-    let not_kept = |error: StoreError| {
-        FetchError::permanent(FailureKind::Internal, format!("it can't be kept: {error}"))
-    };
-    let Some(store) = &slot.store else {
-        return Err(FetchError::permanent(
-            FailureKind::Internal,
-            "there is no place to keep it",
-        ));
-    };
-    if credential.life == Some(Duration::ZERO) && credential.refresh.is_none() {
-        let why = "the token had expired when it arrived";
-        return Err(FetchError::malformed(why));
-    }
-    match store
-        .claim(&slot.id, NONE_WILL_DO)
-        .await
-        .map_err(not_kept)?
-    {
-        Claimed::Theirs(_) => Ok(()),
-        Claimed::Ours(mut claim, record) => {
-            let known = record.map_or(0, |record| record.number);
-            let record = Record::new(credential, Record::number_after(known));
-            claim.save(&record).await.map_err(not_kept)
-        }
-    }
-}
-
-/// Saves later what could not be saved at once, for as long as nothing newer comes.
-pub(super) async fn save_later(slot: Weak<Slot>) {
-    let mut pause = Duration::from_secs(1);
-    loop {
-        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        let Some(slot) = slot.upgrade() else {
-            return;
-        };
-        let kept = slot.state().kept.clone();
-        let (Some(store), Some(record), false) = (&slot.store, kept.record, kept.is_saved) else {
-            return;
-        };
-        let saved = match store.claim(&slot.id, record.number).await {
-            // Others have something newer, which the next fetch will find.
-            Ok(Claimed::Theirs(_)) => Ok(()),
-            Ok(Claimed::Ours(_, Some(newer))) if newer.number > record.number => Ok(()),
-            Ok(Claimed::Ours(mut claim, _)) => claim.save(&record).await,
-            Err(error) => Err(error),
-        };
-        slot.store_answered(saved.as_ref().err());
-        if saved.is_ok() {
-            let mut state = slot.state();
-            if state.kept.number == record.number {
-                state.kept.is_saved = true;
-                return;
-            }
-        }
-    }
-}
-
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Beyond what the others need to see that something was lost, and to save what a call brings that is under way.
+const REST: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
 
 /// How long the end of the process waits for successors: beyond the usual deadline of a call.
 pub(super) const LONGEST_END: Duration = Duration::from_secs(15);

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::{
     Source,
     cache::{Kin, Slot},
+    renewal,
 };
 use crate::config::secret_source::read_file;
 
@@ -83,14 +84,8 @@ async fn look(slot: Weak<Slot>) {
             Kin::Root(subjects) => subjects.slots().for_each(|one| one.catch_up(&now)),
             Kin::Alone | Kin::Of(_) => slot.catch_up(&now),
         }
-        if let Some(store) = &slot.store
-            && store
-                .newest(&slot.id)
-                .await
-                .is_ok_and(|newest| newest > slot.state().kept.number)
-        {
-            // A person has logged in, or another process has fetched.
-            slot.force();
+        if let Some(store) = &slot.store {
+            renewal::compare(&slot, &**store).await;
         }
     }
 }

@@ -14,7 +14,6 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use super::{
@@ -188,7 +187,7 @@ impl Folder {
         let place = self.keys.place(id);
         let file = self.file(&place);
         let is_new = !file.exists();
-        if is_new && self.is_full() && !is_irreplaceable(record) {
+        if is_new && self.is_full() && !record.is_irreplaceable() {
             return Err(StoreError::new(format!("it holds {} records", self.most)));
         }
         let sealed = self
@@ -278,10 +277,9 @@ fn tell(what: &Path, away: &Path, why: &str) {
 
 /// What a sweep must know of a record without opening it: whether it is irreplaceable, and when it ends.
 fn cover(record: &Record) -> [u8; COVER] {
-    let ends = record.ends.unwrap_or(record.sent + ENDLESS);
     let mut cover = [0; COVER];
-    cover[0] = is_irreplaceable(record).into();
-    cover[1..].copy_from_slice(&ends.as_secs().to_be_bytes());
+    cover[0] = record.is_irreplaceable().into();
+    cover[1..].copy_from_slice(&record.ends().as_secs().to_be_bytes());
     cover
 }
 
@@ -301,11 +299,6 @@ fn cover_of(path: &Path) -> io::Result<Option<(bool, u64)>> {
         let ends = ends.try_into().ok().map(u64::from_be_bytes)?;
         Some((*flag != 0, ends))
     }))
-}
-
-/// A refresh token, or what is known of one that was spent, can be had nowhere else.
-fn is_irreplaceable(record: &Record) -> bool {
-    record.refresh.is_some() || record.spending.is_some()
 }
 
 fn is_record(name: &str) -> bool {
@@ -330,6 +323,3 @@ const MOST_AWAY: usize = 100;
 const COVER: usize = 9;
 const LARGEST_FILE: u64 = record::LARGEST as u64 + 1024;
 const SWEEPS_AFTER: usize = 1000;
-
-/// How long what never ends is kept when nobody renews it: the longest life of such a session that is known is two weeks.
-const ENDLESS: Duration = Duration::from_secs(30 * 86_400);

@@ -65,6 +65,21 @@ pub(super) trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`] where the store can't be asked.
     fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Whether replicas may know of something newer than what it has lost.
+    fn is_of_a_fleet(&self) -> bool {
+        false
+    }
+}
+
+/// Any of the stores that a file can name.
+#[derive(Clone, Debug)]
+pub struct AnyStore(pub(super) Arc<dyn Store>);
+
+impl From<FileStore> for AnyStore {
+    fn from(store: FileStore) -> Self {
+        Self(Arc::new(store))
+    }
 }
 
 /// As `after` of a claim: whatever is there is to be replaced, whether it can be read or not.
@@ -97,7 +112,7 @@ pub(super) struct StoreError {
 }
 
 impl StoreError {
-    fn new(why: impl fmt::Display) -> Self {
+    pub(super) fn new(why: impl fmt::Display) -> Self {
         Self {
             why: why.to_string().into(),
             lasts: false,

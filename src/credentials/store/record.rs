@@ -29,6 +29,8 @@ pub(in crate::credentials) struct Record {
     pub(in crate::credentials) issued_type: Option<String>,
     /// Set before `refresh` is sent, and gone once its successor is here.
     pub(in crate::credentials) spending: Option<Spending>,
+    /// Before this time `refresh` is not sent: the store had lost it, and others may know of a newer one.
+    pub(in crate::credentials) rests: Option<Duration>,
 }
 
 /// A refresh token is under way: whether the server has taken it is not known until it answers.
@@ -58,15 +60,19 @@ impl Record {
                 .map(|until| wall + until.saturating_duration_since(now)),
             issued_type: credential.issued_type.clone(),
             spending: None,
+            rests: None,
         }
     }
 
-    /// A number for what is issued after `known`.
+    /// Of what has just been issued, after the number `known`.
     ///
-    /// The time at least: so it is the larger one also where what was known before is lost.
-    pub(in crate::credentials) fn number_after(known: u64) -> u64 {
-        let millis = clock::unix_time().as_millis();
-        (known + 1).max(u64::try_from(millis).unwrap_or(u64::MAX))
+    /// The number is the time at least at which it was asked for: so it is the larger one also where what was known before
+    /// is lost, and the smaller one where another process has fetched while this one was held up.
+    pub(in crate::credentials) fn after(credential: &Credential, known: u64) -> Self {
+        let mut record = Self::new(credential, 0);
+        let millis = u64::try_from(record.sent.as_millis()).unwrap_or(u64::MAX);
+        record.number = millis.max(known.saturating_add(1));
+        record
     }
 
     /// The credential, with what is left of its life by our own clocks.
@@ -102,6 +108,16 @@ impl Record {
         !self.parts.is_empty() && lives
     }
 
+    /// Whether it holds what can be had nowhere else: a refresh token, or what is known of one that was spent.
+    pub(in crate::credentials) fn is_irreplaceable(&self) -> bool {
+        self.refresh.is_some() || self.spending.is_some()
+    }
+
+    /// When nobody can use it any more, unless it is irreplaceable.
+    pub(super) fn ends(&self) -> Duration {
+        self.ends.unwrap_or(self.sent + ENDLESS)
+    }
+
     fn age_and_life(&self, wall: Duration) -> (Duration, Option<Duration>) {
         let age = wall.saturating_sub(self.sent);
         (age, self.ends.map(|ends| ends.saturating_sub(self.sent)))
@@ -123,6 +139,7 @@ impl Record {
             until: self.until.map(|until| until.as_millis() as u64),
             issued_type: self.issued_type.clone(),
             spending: self.spending,
+            rests: self.rests.map(|rests| rests.as_millis() as u64),
         }
     }
 
@@ -143,6 +160,7 @@ impl Record {
             until: text.until.map(Duration::from_millis),
             issued_type: text.issued_type,
             spending: text.spending,
+            rests: text.rests.map(Duration::from_millis),
         }
     }
 }
@@ -180,7 +198,11 @@ pub(super) struct Text {
     until: Option<u64>,
     issued_type: Option<String>,
     spending: Option<Spending>,
+    rests: Option<u64>,
 }
+
+/// How long what never ends is kept when nobody renews it: the longest life of such a session that is known is two weeks.
+const ENDLESS: Duration = Duration::from_secs(30 * 86_400);
 
 /// A dozen tokens of the largest size.
 pub(super) const LARGEST: usize = 256 * 1024;

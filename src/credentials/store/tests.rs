@@ -118,6 +118,7 @@ async fn all_of_a_record_comes_back() {
         until: Some(clock::unix_time() + Duration::from_secs(60)),
         issued_type: Some("urn:x".into()),
         spending: Some(Spending { since: 7 }),
+        rests: Some(Duration::from_millis(8)),
         ends: None,
         ..renewable(3, "first")
     };
@@ -388,6 +389,21 @@ async fn it_is_bounded_but_never_turns_a_refresh_token_away() {
     put(&store, 4, &record(1, "four")).await;
     assert_eq!(sealed_files(&path).len(), 2, "three and four");
     assert_eq!(theirs(&store, 3, 0).await, "three");
+}
+
+#[test]
+fn what_was_asked_for_earlier_is_the_older_one_whenever_it_came() {
+    let asked = |ago: u64| {
+        let sent = clock::now() - Duration::from_secs(ago);
+        Credential::bearer(Secret::new("x"), Some(Duration::from_secs(600)), sent)
+    };
+    let newer = Record::after(&asked(5), 1);
+    assert!(Record::after(&asked(20), 1).number < newer.number);
+    assert!(newer.number > 1);
+    assert_eq!(
+        Record::after(&asked(20), newer.number).number,
+        newer.number + 1
+    );
 }
 
 #[test]

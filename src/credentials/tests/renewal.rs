@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -11,9 +14,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use crate::{
     clock,
     credentials::{
-        BoxFuture, CacheSettings, Credential, CredentialErrorKind, CredentialHandle, Credentials,
-        FailureKind, Fetch, FetchError, FileStore, Fingerprint, FingerprintBuilder, Keyring,
-        Refreshing, Source, error::Refused,
+        AnyStore, BoxFuture, CacheSettings, Credential, CredentialErrorKind, CredentialHandle,
+        Credentials, FailureKind, Fetch, FetchError, FileStore, Fingerprint, FingerprintBuilder,
+        Keyring, Refreshing, Source,
+        error::Refused,
+        store::{Claim, Claimed, Record, SlotId, Store, StoreError},
     },
     secret::Secret,
 };
@@ -391,17 +396,125 @@ async fn what_could_not_be_saved_is_served_and_saved_later() {
     let handle = process(harmless(), Some(&inside));
     assert_eq!(token(&handle).await, "t1");
     std::fs::remove_file(&path).unwrap();
-    for _ in 0..100 {
-        let names = std::fs::read_dir(&inside).into_iter().flatten();
-        let mut paths = names.map(|entry| entry.unwrap().path());
-        if paths.any(|path| path.extension().is_some_and(|it| it == "sealed")) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("it is saved", || !sealed_in(&inside).is_empty()).await;
     let again = process(harmless(), Some(&inside));
     assert_eq!(token(&again).await, "t1");
     assert_eq!(server.calls(), 1);
+}
+
+#[tokio::test]
+async fn what_the_store_has_lost_is_told_again_and_its_refresh_token_rests_meanwhile() {
+    let (server, path) = (Arc::<Server>::default(), folder("lost"));
+    let one = replica(Client::of(&server), &path, &Arc::default());
+    let two = replica(Client::of(&server), &path, &Arc::default());
+    assert_eq!(
+        (token(&one).await, token(&two).await),
+        ("t1".into(), "t1".into())
+    );
+    // The second one does not know yet that the first one has spent what they share.
+    assert_eq!(refuse(&one).await.unwrap(), "t2");
+    let [record] = &*sealed_in(&path) else {
+        panic!("one record");
+    };
+    std::fs::remove_file(record).unwrap();
+    assert_eq!(
+        refuse(&two).await,
+        Err(CredentialErrorKind::Unavailable),
+        "what it has may be spent"
+    );
+    until("it learns of the newer one", || {
+        two.try_lease()
+            .is_some_and(|it| it.part("access_token").unwrap().expose() == "t2")
+    })
+    .await;
+    assert_eq!(server.asked(), some(&["r0", "r1"]));
+    // By then nothing newer can be on its way.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    assert_eq!(refuse(&two).await.unwrap(), "t3");
+    assert_eq!(server.asked(), some(&["r0", "r1", "r2"]));
+}
+
+/// A fleet's store, that saves and then says that it can't so many times, as a Redis does whose answer comes too late.
+#[derive(Debug)]
+struct Late(FileStore, Arc<AtomicUsize>);
+
+struct LateClaim(Box<dyn Claim>, Arc<AtomicUsize>);
+
+impl Store for Late {
+    fn claim<'a>(
+        &'a self,
+        id: &'a SlotId,
+        after: u64,
+    ) -> BoxFuture<'a, Result<Claimed, StoreError>> {
+        Box::pin(async move {
+            Ok(match self.0.claim(id, after).await? {
+                Claimed::Ours(claim, record) => {
+                    Claimed::Ours(Box::new(LateClaim(claim, Arc::clone(&self.1))), record)
+                }
+                theirs => theirs,
+            })
+        })
+    }
+
+    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.0.newest(id)
+    }
+
+    fn is_of_a_fleet(&self) -> bool {
+        true
+    }
+}
+
+/// A process of its own, whose store is a fleet's.
+fn replica(client: Client, path: &std::path::Path, late: &Arc<AtomicUsize>) -> CredentialHandle {
+    let credentials = Credentials::new(tokio::runtime::Handle::current());
+    credentials.keep_in(AnyStore(Arc::new(Late(store(path), Arc::clone(late)))));
+    credentials.handle("name", Arc::new(client), CacheSettings::default())
+}
+
+impl Claim for LateClaim {
+    fn save<'a>(&'a mut self, record: &'a Record) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.0.save(record).await?;
+            let late = self
+                .1
+                .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+            late.map_or(Ok(()), |_| Err(StoreError::new("late")))
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_note_that_was_written_in_vain_does_not_leave_the_refresh_token_in_doubt() {
+    let (server, path) = (Arc::<Server>::default(), folder("late"));
+    let late = Arc::new(AtomicUsize::new(0));
+    let handle = replica(Client::of(&server), &path, &late);
+    assert_eq!(token(&handle).await, "t1");
+    late.store(1, Relaxed);
+    assert_eq!(refuse(&handle).await, Err(CredentialErrorKind::Unavailable));
+    assert_eq!(server.asked(), some(&["r0"]), "nothing was sent");
+    handle.renew_now().await.unwrap();
+    assert_eq!(token(&handle).await, "t2");
+    assert_eq!(server.asked(), some(&["r0", "r1"]));
+}
+
+fn sealed_in(folder: &std::path::Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|it| it == "sealed"))
+        .collect()
+}
+
+/// Waits for it, five seconds at most.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..100 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never: {what}");
 }
 
 #[tokio::test]
@@ -418,12 +531,7 @@ async fn a_login_elsewhere_is_taken_up_by_a_process_that_runs() {
         ..Credential::bearer(Secret::new("login"), Some(HOUR), clock::now())
     };
     process(client(), Some(&path)).keep(&brought).await.unwrap();
-    for _ in 0..100 {
-        if running.try_lease().is_some() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("it is taken up", || running.try_lease().is_some()).await;
     assert_eq!(token(&running).await, "login");
     assert_eq!(server.calls(), 0);
     assert_eq!(refuse(&running).await.unwrap(), "t1");

@@ -1,0 +1,118 @@
+//! What reaches the store apart from a fetch: a person's login, and what it lacks.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use super::REST;
+use crate::{
+    clock,
+    credentials::{
+        Credential, FailureKind, FetchError,
+        cache::Slot,
+        store::{Claimed, NONE_WILL_DO, Record, Store, StoreError},
+    },
+};
+
+/// Puts what a person's login brought in the place of all that is kept.
+///
+/// # Errors
+/// [`FetchError`] of the store.
+pub(in crate::credentials) async fn replace(
+    slot: &Slot,
+    credential: &Credential,
+) -> Result<(), FetchError> {
+    let not_kept = |error: StoreError| {
+        FetchError::permanent(FailureKind::Internal, format!("it can't be kept: {error}"))
+    };
+    let Some(store) = &slot.store else {
+        return Err(FetchError::permanent(
+            FailureKind::Internal,
+            "there is no place to keep it",
+        ));
+    };
+    if credential.life == Some(Duration::ZERO) && credential.refresh.is_none() {
+        let why = "the token had expired when it arrived";
+        return Err(FetchError::malformed(why));
+    }
+    match store
+        .claim(&slot.id, NONE_WILL_DO)
+        .await
+        .map_err(not_kept)?
+    {
+        Claimed::Theirs(_) => Ok(()),
+        Claimed::Ours(mut claim, record) => {
+            let known = record.map_or(0, |record| record.number);
+            let record = Record::after(credential, known);
+            claim.save(&record).await.map_err(not_kept)
+        }
+    }
+}
+
+/// Compares a slot with its store: takes what is newer there, and tells again what is lost there.
+pub(in crate::credentials) async fn compare(slot: &Arc<Slot>, store: &dyn Store) {
+    // Before it is asked: what is saved meanwhile is no loss.
+    let known = slot.state().kept.clone();
+    let Ok(newest) = store.newest(&slot.id).await else {
+        return;
+    };
+    let mut state = slot.state();
+    if newest > state.kept.number {
+        drop(state);
+        // A person has logged in, or another process has fetched.
+        slot.force();
+    } else if store.is_of_a_fleet()
+        && let Some(record) = known.record
+        && newest < known.number
+        && known.is_saved
+        && record.is_irreplaceable()
+        && state.kept.number == known.number
+    {
+        let mut record = Record::clone(&record);
+        record.rests = Some(clock::unix_time() + REST);
+        state.kept.record = Some(Arc::new(record));
+        state.kept.is_saved = false;
+        drop(state);
+        tracing::warn!(credential = %slot.name, "the store has lost it, and is told again");
+        tokio::spawn(save_later(Arc::downgrade(slot)));
+    }
+}
+
+/// Saves later what could not be saved at once, for as long as nothing newer comes.
+pub(in crate::credentials) async fn save_later(slot: Weak<Slot>) {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        let Some(slot) = slot.upgrade() else {
+            return;
+        };
+        let kept = slot.state().kept.clone();
+        let (Some(store), Some(record), false) = (&slot.store, kept.record, kept.is_saved) else {
+            return;
+        };
+        let outdated = |there: &Record| {
+            // Equal to ours, but marked as spent by whoever has told it before us.
+            let marked = there.spending.is_some() && there.number == record.number;
+            there.number > record.number || marked
+        };
+        let saved = match store.claim(&slot.id, record.number).await {
+            // Others have something newer, which the next fetch will find.
+            Ok(Claimed::Theirs(_)) => Ok(()),
+            Ok(Claimed::Ours(_, Some(there))) if outdated(&there) => Ok(()),
+            Ok(Claimed::Ours(mut claim, _)) => claim.save(&record).await,
+            Err(error) => Err(error),
+        };
+        slot.store_answered(saved.as_ref().err());
+        if saved.is_ok() {
+            let mut state = slot.state();
+            if state.kept.number == record.number {
+                state.kept.is_saved = true;
+                return;
+            }
+        }
+    }
+}
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
