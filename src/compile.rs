@@ -168,7 +168,7 @@ fn compile_with(
         return Err(Box::new(loaded.into_report()));
     }
     if let Some(store) = store {
-        cx.credentials.keep_in(store.files);
+        cx.credentials.keep_in(store.store);
     }
     if cx.prewarm {
         callers.jwts().prewarm();

@@ -11,6 +11,7 @@ pub mod mask;
 pub mod node;
 pub mod presets;
 pub mod raw;
+mod redis_url;
 pub mod reference;
 pub mod render;
 pub mod scalars;
@@ -25,6 +26,7 @@ pub use self::{
     diagnostic::{Diagnostic, Diagnostics, Severity},
     load::{Loaded, Report, load},
     node::Node,
+    redis_url::RedisUrl,
     render::SourceMap,
     secret_source::{Resolver, SecretSource},
     span::{Sp, Span},

@@ -28,7 +28,7 @@ pub use self::{
         Cookies, Forwarded, Match, OnFailure, RawRefused, RawRoute, RawTimeouts, RefusedSetting,
         RefusedThen, StripList, TextMatch, Upgrade,
     },
-    store::{RawFileStore, RawStore},
+    store::{RawFileStore, RawRedisStore, RawStore},
     subject::SubjectSetting,
     upstream::{HostHeaderSetting, RawUpstream, UpstreamRef, UpstreamTls},
 };

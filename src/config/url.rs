@@ -71,11 +71,7 @@ impl HttpUrl {
 
     /// Whether what is sent to it stays on this machine.
     pub fn is_loopback(&self) -> bool {
-        let name = self.host.trim_end_matches('.');
-        match self.host.parse::<std::net::IpAddr>() {
-            Ok(ip) => ip.to_canonical().is_loopback(),
-            Err(_) => name == "localhost" || name.ends_with(".localhost"),
-        }
+        is_loopback(&self.host)
     }
 
     /// Reads `text`.
@@ -168,6 +164,15 @@ impl Decode for HttpUrl {
     }
 }
 
+/// Whether what is sent to this host stays on this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let name = host.trim_end_matches('.');
+    match host.parse::<std::net::IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
+}
+
 /// Whether `text` is a host name, as far as its characters and lengths go.
 pub fn is_host_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
@@ -183,7 +188,7 @@ pub fn is_host_name(text: &str) -> bool {
 }
 
 /// Host in lower case without brackets, and the port, where there is one.
-fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
+pub(super) fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;

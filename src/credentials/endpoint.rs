@@ -26,6 +26,7 @@ mod tls;
 mod url;
 
 pub use tls::ClientIdentity;
+pub(super) use tls::trusting;
 pub use url::EndpointError;
 pub(super) use url::Landing;
 use url::{checked, shown, usable};

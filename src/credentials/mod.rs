@@ -52,7 +52,7 @@ pub use linked::Linked;
 pub use login::{Login, LoginFile, Person};
 pub use registry::{CacheSettings, CredentialHandle, Credentials, Obtained, Rejection, obtain};
 pub use source::{BoxFuture, Credential, Fetch, PartName, Refreshing, Source};
-pub use store::{AnyStore, FileStore, Keyring, KeyringError};
+pub use store::{AnyStore, FileStore, Keyring, KeyringError, RedisServer, RedisStore};
 pub use subject::{Subject, SubjectError, SubjectToken, TokensFrom};
 pub use token_call::{Ask, Extras, Target, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};

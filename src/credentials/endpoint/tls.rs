@@ -51,7 +51,8 @@ pub(super) fn client_config(settings: &EndpointSettings) -> Result<ClientConfig,
     Ok(config)
 }
 
-fn trusting(
+/// Trusts these authorities (PEM), or the platform's.
+pub(in crate::credentials) fn trusting(
     ca: Option<&[u8]>,
 ) -> Result<rustls::ConfigBuilder<ClientConfig, WantsClientCert>, EndpointError> {
     let refused = |error: rustls::Error| EndpointError::Tls(error.to_string());

@@ -10,11 +10,13 @@ mod disk;
 mod file;
 mod plain;
 mod record;
+mod redis;
 mod seal;
 
 pub use file::FileStore;
 pub(super) use plain::PlainFile;
 pub(super) use record::{Record, Spending};
+pub use redis::{RedisServer, RedisStore};
 pub use seal::{Keyring, KeyringError};
 
 /// Which slot a record is of: credential, its whole configuration, and subject.
@@ -78,6 +80,12 @@ pub struct AnyStore(pub(super) Arc<dyn Store>);
 
 impl From<FileStore> for AnyStore {
     fn from(store: FileStore) -> Self {
+        Self(Arc::new(store))
+    }
+}
+
+impl From<RedisStore> for AnyStore {
+    fn from(store: RedisStore) -> Self {
         Self(Arc::new(store))
     }
 }
