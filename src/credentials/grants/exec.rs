@@ -155,11 +155,9 @@ impl Exec {
             _ => FetchError::transient(FailureKind::Failing, format!("it can't be read: {error}")),
         })?;
         if !status.success() {
-            let said = self.first_line(&stderr, &stdout);
-            return Err(FetchError::transient(
-                FailureKind::Failing,
-                format!("it ended with {status}{said}"),
-            ));
+            let (more, words) = self.first_line(&stderr, &stdout);
+            let ended = format!("it ended with {status}{more}");
+            return Err(FetchError::transient(FailureKind::Failing, ended).with_words(words));
         }
         let (token, life) = printed::read(&stdout, wall)?;
         let life = life.unwrap_or(self.default_life);
@@ -173,12 +171,13 @@ impl Exec {
         name.chars().filter(|c| !c.is_control()).take(60).collect()
     }
 
-    /// The first line that it wrote to stderr, cut and cleaned; nothing where it holds what must not be seen.
-    fn first_line(&self, stderr: &[u8], stdout: &[u8]) -> String {
+    /// What to say of its stderr, and its first line for operators, cut and cleaned; none where it holds what must not be
+    /// seen.
+    fn first_line(&self, stderr: &[u8], stdout: &[u8]) -> (&'static str, Option<String>) {
         let text = String::from_utf8_lossy(stderr);
         let line = text.lines().map(str::trim).find(|line| !line.is_empty());
         let Some(line) = line else {
-            return String::new();
+            return ("", None);
         };
         let mut given = self
             .arguments
@@ -190,11 +189,11 @@ impl Exec {
             || words(&printed).any(|word| line.contains(word))
             || words(line).any(|word| printed.contains(word) || looks_secret(word));
         if tells {
-            return ", and what it says may hold a secret".into();
+            return (", and what it says may hold a secret", None);
         }
         let clean = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-        let line: String = line.chars().map(clean).take(LONGEST_LINE).collect();
-        format!(", saying `{line}`")
+        let line = line.chars().map(clean).take(LONGEST_LINE).collect();
+        ("", Some(line))
     }
 }
 

@@ -20,6 +20,19 @@ fn run(script: &str, more: &str) -> (String, Vec<String>) {
     )
 }
 
+/// What an operator is told when the shell runs `script`, and what the client is.
+#[track_caller]
+fn failing(script: &str, more: &str) -> (String, String) {
+    let kind = format!("{{ exec: {{ command: [sh, -c, {script:?}], {more} }} }}");
+    let proxy = proxy(&kind, &Upstream::ok());
+    let answer = proxy.get("/");
+    let snapshot = proxy.app.snapshot().load();
+    let credential = snapshot.table.values()[0].credential.as_ref().unwrap();
+    let failure = credential.handle.account().failure.unwrap();
+    let answer = String::from_utf8_lossy(&answer.body).into_owned();
+    (failure.to_string(), answer)
+}
+
 #[test]
 fn a_bare_token_is_sent_and_kept_for_an_hour() {
     let upstream = Upstream::ok();
@@ -53,14 +66,15 @@ fn json_says_how_long_it_lives_and_the_environment_is_given() {
 
 #[test]
 fn of_its_complaints_only_the_first_line_is_told_and_no_secret() {
-    let (told, sent) = run(
+    let (told, answer) = failing(
         "printf 'no such\\033[31m account\\nsecond\\n' >&2; exit 3",
         "",
     );
     assert!(told.contains("exit status: 3"), "{told}");
-    assert!(told.contains("saying `no such?[31m account`"), "{told}");
-    assert!(!told.contains("second"), "{told}");
-    assert!(sent.is_empty());
+    assert!(told.ends_with("it says: no such?[31m account"), "{told}");
+    // It may have quoted what it was given to read: that is not for everybody.
+    assert!(answer.contains("exit status: 3"), "{answer}");
+    assert!(!answer.contains("account"), "{answer}");
 
     let secret = token(7);
     for script in [
@@ -68,11 +82,12 @@ fn of_its_complaints_only_the_first_line_is_told_and_no_secret() {
         "echo \"bad: $GIVEN\" >&2; exit 1".to_owned(),
         "echo \"$GIVEN\"; echo \"bad: $GIVEN\" >&2; exit 1".to_owned(),
     ] {
-        let (told, _) = run(&script, &format!("env: {{ GIVEN: '{secret}' }}"));
+        let (told, answer) = failing(&script, &format!("env: {{ GIVEN: '{secret}' }}"));
         assert!(told.contains("may hold a secret"), "{told}");
         assert!(!told.contains(&secret), "{told}");
+        assert!(!answer.contains(&secret), "{answer}");
     }
-    let (told, _) = run(
+    let (told, answer) = failing(
         &format!(
             "head -c 20 /dev/zero | tr '\\0' x; echo {} | tee /dev/stderr; exit 1",
             token(8)
@@ -80,6 +95,7 @@ fn of_its_complaints_only_the_first_line_is_told_and_no_secret() {
         "",
     );
     assert!(!told.contains(&token(8)), "{told}");
+    assert!(!answer.contains(&token(8)), "{answer}");
 }
 
 #[test]
