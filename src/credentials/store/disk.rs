@@ -64,6 +64,13 @@ pub(super) fn lock_soon(path: &Path) -> io::Result<Lock> {
 
 /// The lock; none where another holds it. Blocks for the time of a small file.
 pub(super) fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
+    // A named pipe would be waited at for good, and a link would make, or lock, another file.
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ));
+    }
     let file = OpenOptions::new()
         .write(true)
         .create(true)

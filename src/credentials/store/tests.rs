@@ -166,6 +166,28 @@ async fn only_one_process_fetches_and_the_others_take_what_it_brings() {
 }
 
 #[tokio::test]
+async fn what_stands_in_a_lock_s_place_is_neither_followed_nor_waited_at() {
+    let path = folder("odd-locks");
+    let store = open(&path);
+    put(&store, 1, &record(1, "one")).await;
+    let lock = sealed_files(&path)[0].with_extension("lock");
+    let elsewhere = path.join("elsewhere");
+    std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
+    let refused = |claimed: Result<Claimed, StoreError>| claimed.err().unwrap().to_string();
+    let error = refused(store.claim(&id(1), NONE_WILL_DO).await);
+    assert!(error.ends_with("lock: it is not a regular file"), "{error}");
+    assert!(!elsewhere.exists());
+
+    fs::remove_file(&lock).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&lock).status();
+    assert!(made.unwrap().success());
+    let error = refused(store.claim(&id(1), NONE_WILL_DO).await);
+    assert!(error.ends_with("lock: it is not a regular file"), "{error}");
+    fs::remove_file(&lock).unwrap();
+    drop(ours(&store, 1, NONE_WILL_DO).await);
+}
+
+#[tokio::test]
 async fn a_claim_that_is_dropped_is_given_to_the_next() {
     let path = folder("dropped");
     let (one, two) = (open(&path), open(&path));
