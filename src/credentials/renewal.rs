@@ -311,10 +311,8 @@ fn begin_anew_or_not(
         *previous = Some(seed);
     }
     let spending = desk.record.as_ref().and_then(|record| record.spending);
-    let in_doubt = spending.is_some_and(|spending| {
-        let since = Duration::from_secs(spending.since);
-        clock::unix_time().saturating_sub(since) >= how.reuse_window
-    });
+    let in_doubt =
+        spending.is_some_and(|spending| !spending.is_within(how.reuse_window, clock::unix_time()));
     if !in_doubt && !desk.alone && !desk.lost {
         return Ok(());
     }

@@ -40,6 +40,15 @@ pub(in crate::credentials) struct Spending {
     pub(in crate::credentials) since: u64,
 }
 
+impl Spending {
+    /// Whether it is no longer ago than `window`, at `wall` since 1970.
+    ///
+    /// Where the wall clock was set back since, nobody knows how long ago it is: longer than it was set back by, at a guess.
+    pub(in crate::credentials) fn is_within(self, window: Duration, wall: Duration) -> bool {
+        wall.abs_diff(Duration::from_secs(self.since)) < window
+    }
+}
+
 impl Record {
     /// Of what has just been issued.
     pub(in crate::credentials) fn new(credential: &Credential, number: u64) -> Self {

@@ -187,6 +187,18 @@ async fn what_stands_in_a_lock_s_place_is_neither_followed_nor_waited_at() {
     drop(ours(&store, 1, NONE_WILL_DO).await);
 }
 
+#[test]
+fn a_clock_that_was_set_back_opens_no_reuse_window() {
+    let spending = Spending { since: 10_000 };
+    let within = |seconds, wall| {
+        let (window, wall) = (Duration::from_secs(seconds), Duration::from_secs(wall));
+        spending.is_within(window, wall)
+    };
+    assert!(within(60, 10_000) && within(60, 10_059) && within(60, 9_999));
+    assert!(!within(60, 10_060) && !within(60, 3_000));
+    assert!(!within(0, 10_000));
+}
+
 #[tokio::test]
 async fn a_claim_that_is_dropped_is_given_to_the_next() {
     let path = folder("dropped");
