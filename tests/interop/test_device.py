@@ -52,7 +52,7 @@ def test_a_person_approves_once_and_requests_are_served_from_then_on(proxy, log_
     assert program.exit_code() == 0, program.said()
     kept = proxy.folder / ".bearerd" / "api.login.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    canaries.add(json.loads(kept.read_text())["refresh_token"])
+    canaries.add(json.loads(kept.read_text())["login"]["refresh"])
 
     served = wait_until("requests are served", lambda: (found := proxy.get("/api/x")).status_code == 200 and found)
     assert served.json()["claims"]["sub"] == "alice"
