@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,21 @@ def test_replicas_fetch_once_for_all_and_a_new_one_not_at_all(fleet, token_servi
     assert token_service.requests() == 2, "one renewal for all"
     assert fleet.start().get("/api/x").status_code == 200
     assert token_service.requests() == 2
-    wait_until("every lease is given back", lambda: not redis.keys(":lease"))
+    # Long before they would lapse.
+    wait_until("every lease is given back", lambda: not redis.keys(":lease"), LEASE / 3)
+
+
+def test_replicas_that_ask_at_once_wait_for_the_one_that_fetches(start_fleet, token_wire, token_service):
+    fleet = start_fleet(client_credentials(f"http://127.0.0.1:{token_wire.port}/token"))
+    fleet.start(3)
+    token_wire.hold()
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(replica.get, "/api/x") for replica in fleet.replicas]
+        wait_until("one has asked", token_service.requests)
+        time.sleep(1)
+        token_wire.let_go()
+    assert [one.result().status_code for one in asked] == [200] * 3
+    assert token_service.requests() == 1
 
 
 def test_nothing_in_redis_tells_a_secret(fleet, redis, upstream, token_service):
@@ -119,6 +134,7 @@ def test_a_lease_that_others_left_holds_nobody_up(fleet, redis, token_service):
     assert fleet.start().get("/api/x").status_code == 200
     assert time.monotonic() - began < LEASE / 2 + 1
     assert token_service.requests() == 2
+    assert redis.keys(":record"), "and it is saved"
 
 
 def test_what_is_lost_in_redis_is_still_in_memory(fleet, redis, token_service):

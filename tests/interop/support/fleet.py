@@ -87,7 +87,7 @@ class Wire:
         self.holding = False
 
     def let_go(self):
-        self.held = set()
+        self.holding, self.held = False, set()
 
     def stop(self):
         self.cut()
