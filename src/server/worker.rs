@@ -84,6 +84,7 @@ where
                 watchdog: self.watchdog.clone(),
                 slots: Arc::clone(&slots),
                 tasks: tasks.clone(),
+                shutdown: self.shutdown.clone(),
             };
             accepting.spawn(acceptor.run(listener));
         }
@@ -92,7 +93,7 @@ where
         // An error means that the sender is gone: as good a reason to end.
         let _ = self.shutdown.wait_for(|ended| *ended).await;
         // The sockets close here: new connections are refused while the old ones end.
-        accepting.shutdown().await;
+        while accepting.join_next().await.is_some() {}
         draining.store(true, Ordering::Relaxed);
         self.watchdog.wake_all();
         tasks.close();
@@ -108,6 +109,7 @@ struct Acceptor<S> {
     watchdog: Watchdog,
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
+    shutdown: watch::Receiver<bool>,
 }
 
 impl<S> Acceptor<S>
@@ -121,12 +123,21 @@ where
         let Ok(local) = listener.local_addr() else {
             return;
         };
+        let mut shutdown = self.shutdown.clone();
+        let ended = async move { shutdown.wait_for(|ended| *ended).await.is_ok() };
+        tokio::pin!(ended);
         loop {
             // At the limit, clients wait in the kernel's queue.
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-                return;
+            let slot = tokio::select! {
+                slot = Arc::clone(&self.slots).acquire_owned() => slot,
+                _ = &mut ended => break,
             };
-            match listener.accept().await {
+            let Ok(slot) = slot else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = &mut ended => break,
+            };
+            match accepted {
                 Ok((tcp, peer)) => self.spawn(tcp, peer, local, slot),
                 Err(_) => {
                     self.serving.metrics.process().accept_errors.inc();
@@ -134,6 +145,25 @@ where
                     // Out of descriptors: some time passes before one is free.
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
+            }
+        }
+        self.accept_the_rest(listener, local);
+    }
+
+    /// Those who had connected before the end are served still: in the kernel's queue they would be reset.
+    fn accept_the_rest(&self, listener: TcpListener, local: SocketAddr) {
+        // As the kernel has them: the runtime may not have heard of them yet.
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
+            && let Ok((tcp, peer)) = listener.accept()
+        {
+            let adopted = tcp
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(tcp));
+            if let Ok(tcp) = adopted {
+                self.spawn(tcp, peer, local, slot);
             }
         }
     }
