@@ -23,10 +23,12 @@ use crate::{
 };
 
 mod tls;
+mod unreachable;
 mod url;
 
 pub use tls::ClientIdentity;
 pub(super) use tls::trusting;
+use unreachable::unreachable;
 pub use url::EndpointError;
 pub(super) use url::Landing;
 use url::{checked, shown, usable};
@@ -337,47 +339,6 @@ fn builder(
         .user_agent(concat!("bearerd/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.connect_timeout);
     Ok(builder)
-}
-
-/// What kept an answer away; reqwest's own text is not used, since it may quote what was sent.
-fn unreachable(error: &reqwest::Error) -> FetchError {
-    if error.is_timeout() {
-        return FetchError::transient(FailureKind::Timeout, "no connection in time")
-            .before_sending();
-    }
-    let detail = match root(error) {
-        Root::Tls => "its certificate is not trusted, or TLS is refused",
-        Root::Refused => "it refuses connections",
-        Root::Other if error.is_connect() => "no connection to it",
-        Root::Other => "it closed the connection before its answer was complete",
-    };
-    let failed = FetchError::transient(FailureKind::Unreachable, detail);
-    match error.is_connect() {
-        true => failed.before_sending(),
-        false => failed,
-    }
-}
-
-enum Root {
-    Tls,
-    Refused,
-    Other,
-}
-
-fn root(error: &(dyn std::error::Error + 'static)) -> Root {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<rustls::Error>() {
-            return Root::Tls;
-        }
-        next = match error.downcast_ref::<std::io::Error>() {
-            Some(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => return Root::Refused,
-            // What it wraps, which its own `source` leaves out.
-            Some(io) => io.get_ref().map(|inner| inner as _),
-            None => error.source(),
-        };
-    }
-    Root::Other
 }
 
 /// Grows by hand: the buffer that a Vec leaves behind when it grows is not wiped.

@@ -30,8 +30,10 @@ pub struct Refused {
 /// The classes of failure of a token call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// No connection, no complete answer, or a certificate that is not trusted.
+    /// No connection, or no complete answer.
     Unreachable,
+    /// A certificate that is not trusted, or no TLS at all: nothing was sent.
+    Untrusted,
     /// No answer in time.
     Timeout,
     /// 429, or an error code that means the same.
@@ -55,6 +57,7 @@ impl FailureKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Untrusted => "untrusted",
             Self::Timeout => "timeout",
             Self::RateLimited => "rate_limited",
             Self::Failing => "failing",
@@ -177,8 +180,12 @@ pub struct CredentialError {
 /// The classes of failure that a client is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialErrorKind {
-    /// The token endpoint is unreachable or failing (503).
+    /// The token endpoint is unreachable (503).
     Unavailable,
+    /// Its certificate is not trusted (503).
+    Untrusted,
+    /// It answers that it is failing (503).
+    Failing,
     /// The token endpoint asked for fewer calls (503).
     RateLimited,
     /// It did not answer in time, or the wait for the flight was over (504).
@@ -198,9 +205,9 @@ pub enum CredentialErrorKind {
 impl From<FailureKind> for CredentialErrorKind {
     fn from(kind: FailureKind) -> Self {
         match kind {
-            FailureKind::Unreachable | FailureKind::Failing | FailureKind::Internal => {
-                Self::Unavailable
-            }
+            FailureKind::Unreachable => Self::Unavailable,
+            FailureKind::Untrusted => Self::Untrusted,
+            FailureKind::Failing | FailureKind::Internal => Self::Failing,
             FailureKind::Timeout => Self::Timeout,
             FailureKind::RateLimited => Self::RateLimited,
             FailureKind::Rejected => Self::Rejected,

@@ -107,7 +107,9 @@ impl Linked {
 /// Whatever keeps the link from us, asking again helps as soon as it does there.
 fn unavailable(error: &CredentialError) -> FetchError {
     let kind = match error.kind {
-        CredentialErrorKind::Unavailable | CredentialErrorKind::Overloaded => FailureKind::Failing,
+        CredentialErrorKind::Unavailable => FailureKind::Unreachable,
+        CredentialErrorKind::Untrusted => FailureKind::Untrusted,
+        CredentialErrorKind::Failing | CredentialErrorKind::Overloaded => FailureKind::Failing,
         CredentialErrorKind::RateLimited => FailureKind::RateLimited,
         CredentialErrorKind::Timeout => FailureKind::Timeout,
         CredentialErrorKind::Rejected => FailureKind::Rejected,

@@ -201,6 +201,8 @@ fn credential(kind: CredentialErrorKind) -> Appearance {
     };
     match kind {
         CredentialErrorKind::Unavailable => row("token_unavailable", S::SERVICE_UNAVAILABLE, "No token to be had", "connection_refused"),
+        CredentialErrorKind::Untrusted => row("token_unavailable", S::SERVICE_UNAVAILABLE, "No token to be had", "tls_certificate_error"),
+        CredentialErrorKind::Failing => row("token_unavailable", S::SERVICE_UNAVAILABLE, "No token to be had", "destination_unavailable"),
         CredentialErrorKind::InDoubt => row("credential_in_doubt", S::SERVICE_UNAVAILABLE, "Refresh token in doubt", "destination_unavailable"),
         CredentialErrorKind::RateLimited => row("token_rate_limited", S::SERVICE_UNAVAILABLE, "Token endpoint limits us", "destination_unavailable"),
         CredentialErrorKind::Overloaded => row("overloaded", S::SERVICE_UNAVAILABLE, "Too many requests wait for a token", "connection_limit_reached"),

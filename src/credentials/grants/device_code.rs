@@ -208,9 +208,13 @@ impl Pause {
         self.0 = match (error.code(), error.kind) {
             (Some("authorization_pending"), _) => self.0,
             (Some("slow_down"), _) | (_, FailureKind::RateLimited) => self.0 + SLOWER,
-            (_, FailureKind::Timeout | FailureKind::Unreachable | FailureKind::Failing) => {
-                self.0 * 2
-            }
+            (
+                _,
+                FailureKind::Timeout
+                | FailureKind::Unreachable
+                | FailureKind::Untrusted
+                | FailureKind::Failing,
+            ) => self.0 * 2,
             _ => return None,
         };
         self.0 = self.0.min(Duration::from_secs(LONGEST_INTERVAL));

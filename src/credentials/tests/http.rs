@@ -440,7 +440,7 @@ async fn a_tls_endpoint_is_verified_against_its_ca_and_name() {
             "no byte of the secret before the certificate is trusted"
         );
         if let Err(error) = result {
-            assert_eq!(error.kind, FailureKind::Unreachable);
+            assert_eq!(error.kind, FailureKind::Untrusted);
             assert!(error.detail.contains("certificate"), "{}", error.detail);
         }
     }

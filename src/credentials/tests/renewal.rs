@@ -370,7 +370,7 @@ async fn without_its_store_nothing_is_spent_but_what_is_harmless_goes_on() {
     std::fs::write(&path, "no folder").unwrap();
     let inside = path.join("store");
     let handle = process(Client::of(&server), Some(&inside));
-    assert_eq!(error(&handle).await, CredentialErrorKind::Unavailable);
+    assert_eq!(error(&handle).await, CredentialErrorKind::Failing);
     assert_eq!(server.calls(), 0);
     let harmless = Client {
         first: None,
@@ -419,7 +419,7 @@ async fn what_the_store_has_lost_is_told_again_and_its_refresh_token_rests_meanw
     std::fs::remove_file(record).unwrap();
     assert_eq!(
         refuse(&two).await,
-        Err(CredentialErrorKind::Unavailable),
+        Err(CredentialErrorKind::Failing),
         "what it has may be spent"
     );
     until("it learns of the newer one", || {
@@ -491,7 +491,7 @@ async fn a_note_that_was_written_in_vain_does_not_leave_the_refresh_token_in_dou
     let handle = replica(Client::of(&server), &path, &late);
     assert_eq!(token(&handle).await, "t1");
     late.store(1, Relaxed);
-    assert_eq!(refuse(&handle).await, Err(CredentialErrorKind::Unavailable));
+    assert_eq!(refuse(&handle).await, Err(CredentialErrorKind::Failing));
     assert_eq!(server.asked(), some(&["r0"]), "nothing was sent");
     handle.renew_now().await.unwrap();
     assert_eq!(token(&handle).await, "t2");

@@ -407,7 +407,7 @@ async fn a_panic_in_a_source_is_a_failure_like_any_other() {
         n => Step::Token(format!("t{n}"), s(100)),
     });
     let slot = source.slot();
-    assert_eq!(error(&slot).await.kind, CredentialErrorKind::Unavailable);
+    assert_eq!(error(&slot).await.kind, CredentialErrorKind::Failing);
     sleep(s(2)).await;
     assert!(slot.lease(WAIT).await.is_ok());
 }

@@ -189,7 +189,11 @@ fn an_upstream_that_can_not_be_trusted_gets_nothing() {
         assert_eq!(answer.status(), status, "{name}: {answer:?}");
         if status == 502 {
             assert_eq!(answer.code(), "upstream_tls", "{name}");
-            assert_eq!(upstream.count(), 0, "{name}");
+            assert_eq!(
+                answer.header("proxy-status"),
+                Some("bearerd; error=tls_certificate_error; details=\"upstream\"")
+            );
+            assert!(upstream.bytes().concat().is_empty(), "{name}");
         }
     }
 }
@@ -233,7 +237,11 @@ fn a_token_endpoint_that_can_not_be_trusted_gets_nothing() {
                 (503, "token_unavailable"),
                 "{name}"
             );
-            assert_eq!(tokens.count(), 0, "{name}");
+            assert_eq!(
+                answer.header("proxy-status"),
+                Some("bearerd; error=tls_certificate_error; details=\"token-endpoint\"")
+            );
+            assert!(tokens.bytes().concat().is_empty(), "{name}");
         }
     }
     assert_eq!(upstream.count(), 1);
