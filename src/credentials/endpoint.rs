@@ -289,6 +289,10 @@ impl Endpoint {
         let mut response = request.send().await.map_err(|error| unreachable(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let landing = Landing::from(response.url(), &headers);
+        let announced = response.content_length().unwrap_or_default();
+        if announced > LONGEST_ANSWER as u64 {
+            return Err(too_long());
+        }
         let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
         while let Some(chunk) = response
             .chunk()
@@ -296,7 +300,7 @@ impl Endpoint {
             .map_err(|error| unreachable(&error))?
         {
             if body.len() + chunk.len() > LONGEST_ANSWER {
-                return Err(FetchError::malformed("the answer is longer than 1 MiB"));
+                return Err(too_long());
             }
             append(&mut body, &chunk);
         }
@@ -341,11 +345,17 @@ fn builder(
     Ok(builder)
 }
 
+fn too_long() -> FetchError {
+    FetchError::malformed("the answer is longer than 1 MiB")
+}
+
 /// Grows by hand: the buffer that a Vec leaves behind when it grows is not wiped.
 pub(super) fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     let needed = body.len() + chunk.len();
     if needed > body.capacity() {
-        let mut larger = Zeroizing::new(Vec::with_capacity(needed * 2));
+        // Wiped to its capacity, all of it becomes memory: no more than an answer may need.
+        let most = needed.max(LONGEST_ANSWER);
+        let mut larger = Zeroizing::new(Vec::with_capacity((needed * 2).min(most)));
         larger.extend_from_slice(body);
         *body = larger;
     }
