@@ -119,7 +119,7 @@ fn a_refresh_proves_the_same_key() {
         assert_eq!(proxy.get("/").status(), 200);
         tokens.count() >= 2
     });
-    let requests = tokens.requests();
+    let requests = tokens.until_requests(2);
     assert!(requests[1].text().contains("grant_type=refresh_token"));
     let proofs: Vec<_> = requests.iter().map(Proof::of).collect();
     assert_eq!(proofs[0].key, proofs[1].key);

@@ -150,9 +150,7 @@ fn an_expiring_token_is_exchanged_itself_with_itself_as_bearer() {
     let proxy = start(&server, &more, &upstream);
     until("it is renewed", || {
         assert_eq!(proxy.get("/").status(), 200);
-        // One whose body is still on its way is seen the next time.
-        let second = server.requests().into_iter().nth(1);
-        second.is_some_and(|request| !request.body.is_empty())
+        server.requests().len() >= 2
     });
     let request = &server.requests()[1];
     assert_eq!(

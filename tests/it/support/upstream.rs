@@ -25,7 +25,8 @@ pub struct Upstream {
 
 #[derive(Default)]
 struct Log {
-    requests: Mutex<Vec<Message>>,
+    /// By their heads' order; none where the body is still on its way and the script waits for it.
+    requests: Mutex<Vec<Option<Message>>>,
     connections: Mutex<Vec<Arc<Mutex<Vec<u8>>>>>,
     ended: AtomicUsize,
     stopped: AtomicBool,
@@ -60,15 +61,15 @@ impl Upstream {
 
     /// Calls `script` for each request that has come whole.
     pub fn start(script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static) -> Self {
-        Self::at_head(move |exchange| {
-            exchange.read_body();
-            script(exchange);
-        })
+        Self::run(None, whole(script))
     }
 
     /// Calls `script` for each request whose head has come.
     pub fn at_head(script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static) -> Self {
-        Self::run(None, Arc::new(script))
+        Self::run(None, move |exchange| {
+            exchange.list();
+            script(exchange);
+        })
     }
 
     /// As [`Self::start`], over TLS with a certificate of `authority` for `name`.
@@ -85,11 +86,7 @@ impl Upstream {
         config: Arc<rustls::ServerConfig>,
         script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static,
     ) -> Self {
-        let script = move |exchange: &mut Exchange<'_>| {
-            exchange.read_body();
-            script(exchange);
-        };
-        Self::run(Some(config), Arc::new(script))
+        Self::run(Some(config), whole(script))
     }
 
     /// Where it listens.
@@ -97,12 +94,22 @@ impl Upstream {
         self.address
     }
 
-    /// Every request whose head has come, bodies as far as they were read.
+    /// Every request that the script was called for: with its body, unless that is [`Self::at_head`].
     pub fn requests(&self) -> Vec<Message> {
-        self.log.requests.lock().unwrap().clone()
+        let requests = self.log.requests.lock().unwrap();
+        requests.iter().flatten().cloned().collect()
     }
 
-    /// How many requests have come.
+    /// The same, once there are `count` of them.
+    #[track_caller]
+    pub fn until_requests(&self, count: usize) -> Vec<Message> {
+        until("so many requests have come whole", || {
+            self.requests().len() >= count
+        });
+        self.requests()
+    }
+
+    /// How many requests have begun to come; the newest may not be among [`Self::requests`] yet.
     pub fn count(&self) -> usize {
         self.log.requests.lock().unwrap().len()
     }
@@ -137,7 +144,11 @@ impl Upstream {
         });
     }
 
-    fn run(tls: Option<Arc<rustls::ServerConfig>>, script: Arc<Script>) -> Self {
+    fn run(
+        tls: Option<Arc<rustls::ServerConfig>>,
+        script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        let script: Arc<Script> = Arc::new(script);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Log::default());
@@ -167,6 +178,16 @@ impl Drop for Upstream {
     }
 }
 
+/// The script, once the body has come or broken off.
+fn whole(
+    script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static,
+) -> impl Fn(&mut Exchange<'_>) + Send + Sync + 'static {
+    move |exchange| {
+        exchange.read_body();
+        script(exchange);
+    }
+}
+
 fn serve(log: &Log, script: &Script, tls: Option<Arc<rustls::ServerConfig>>, tcp: &TcpStream) {
     tcp.set_read_timeout(Some(3 * PATIENCE)).unwrap();
     tcp.set_nodelay(true).unwrap();
@@ -187,7 +208,7 @@ fn serve(log: &Log, script: &Script, tls: Option<Arc<rustls::ServerConfig>>, tcp
     while let Some(request) = wire.head() {
         let number = {
             let mut requests = log.requests.lock().unwrap();
-            requests.push(request.clone());
+            requests.push(None);
             requests.len() - 1
         };
         let mut exchange = Exchange {
@@ -223,8 +244,12 @@ impl Exchange<'_> {
             let framing = self.request.framing();
             self.wire.body(&mut self.request, framing);
             // Before anything is answered: a test that has the answer looks at what came.
-            self.log.requests.lock().unwrap()[self.number] = self.request.clone();
+            self.list();
         }
+    }
+
+    fn list(&self) {
+        self.log.requests.lock().unwrap()[self.number] = Some(self.request.clone());
     }
 
     /// Sends bytes; a proxy that has gone is no error.
@@ -250,6 +275,14 @@ impl Exchange<'_> {
         while self.wire.fill() {}
         self.open = false;
         self.wire.ended.is_some()
+    }
+
+    /// Announces so many bytes, sends the first of them, and ends the connection.
+    pub fn cut(&mut self, announced: usize, sent: &str) {
+        self.write(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {announced}\r\n\r\n{sent}"
+        ));
+        self.close();
     }
 
     /// Ends the connection in an orderly way.
