@@ -5,11 +5,13 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
 };
+
+use crate::support::Process;
 
 const GOOD: &str = r#"
 listen: 127.0.0.1:0
@@ -62,92 +64,29 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A running `bearerd run --log json`, ended with the test.
-struct Running {
-    child: Child,
-    address: SocketAddr,
-    lines: mpsc::Receiver<String>,
-    log: String,
+/// A `bearerd run` in this folder that logs what `filter` says.
+fn run(folder: &Folder, filter: &str) -> Process {
+    let mut command = command(folder);
+    command.env("BEARERD_LOG", filter);
+    Process::run(command)
 }
 
-impl Running {
-    fn start(folder: &Folder, filter: &str) -> Self {
-        let mut command = command(folder);
-        command
-            .args(["run", "--workers", "1", "--log", "json"])
-            .env("BEARERD_LOG", filter);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        let mut running = Self {
-            child,
-            address: ([127, 0, 0, 1], 0).into(),
-            lines,
-            log: String::new(),
-        };
-        let line = running.wait_for("\"message\":\"listening\"");
-        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        running.address = value["address"].as_str().unwrap().parse().unwrap();
-        running
-    }
+/// Everything that comes for a GET on a connection of its own.
+fn get(process: &Process, path: &str) -> String {
+    let mut answer = String::new();
+    send(process, path).read_to_string(&mut answer).unwrap();
+    answer
+}
 
-    /// The next line of the log that has `part`.
-    fn wait_for(&mut self, part: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(20));
-            let line = line.unwrap_or_else(|_| panic!("no {part} in {}", self.log));
-            self.log.push_str(&line);
-            self.log.push('\n');
-            if line.contains(part) {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = self.send(path);
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn send(&self, path: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        let host = self.address;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        )
+fn send(process: &Process, path: &str) -> TcpStream {
+    let host = process.address();
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-        stream
-    }
-
-    /// Waits for its end: exit code and the whole log.
-    fn ended(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait().unwrap();
-        self.log.extend(self.lines.iter().map(|line| line + "\n"));
-        (status.code(), std::mem::take(&mut self.log))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
 }
 
 /// An upstream that reads heads, tells the test of each, and answers 200 once the test says so.
@@ -405,8 +344,8 @@ fn the_tour_arrives_authenticated() {
 fn sigterm_finishes_what_is_in_flight() {
     let upstream = Upstream::start();
     let folder = configured("drain", upstream.address);
-    let mut running = Running::start(&folder, "info");
-    let mut client = running.send("/billing/slow");
+    let mut running = run(&folder, "info");
+    let mut client = send(&running, "/billing/slow");
     upstream
         .heads
         .recv_timeout(Duration::from_secs(20))
@@ -420,15 +359,15 @@ fn sigterm_finishes_what_is_in_flight() {
         answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"),
         "{answer}"
     );
-    assert_eq!(running.ended().0, Some(0));
+    assert_eq!(running.ended().0.code(), Some(0));
 }
 
 #[test]
 fn a_second_signal_ends_at_once() {
     let upstream = Upstream::start();
     let folder = configured("second-signal", upstream.address);
-    let mut running = Running::start(&folder, "info");
-    let _client = running.send("/billing/stuck");
+    let mut running = run(&folder, "info");
+    let _client = send(&running, "/billing/stuck");
     upstream
         .heads
         .recv_timeout(Duration::from_secs(20))
@@ -436,27 +375,27 @@ fn a_second_signal_ends_at_once() {
     running.signal(rustix::process::Signal::INT);
     running.wait_for("draining");
     running.signal(rustix::process::Signal::INT);
-    let (code, log) = running.ended();
-    assert_eq!(code, Some(1));
+    let (status, log) = running.ended();
+    assert_eq!(status.code(), Some(1));
     assert!(log.contains("ended at once"), "{log}");
 }
 
 #[test]
 fn a_changed_file_is_taken_and_a_bad_one_is_not() {
     let folder = configured("reload", nowhere());
-    let mut running = Running::start(&folder, "info");
-    assert!(running.get("/other/x").starts_with("HTTP/1.1 404 "));
+    let mut running = run(&folder, "info");
+    assert!(get(&running, "/other/x").starts_with("HTTP/1.1 404 "));
     let file = fs::read_to_string(folder.0.join("routes.yaml")).unwrap();
     folder.write("routes.yaml", &file.replace("match:", "mach:"));
     let refused = running.wait_for("configuration refused");
     assert!(refused.contains("did you mean `match`?"), "{refused}");
     assert!(
-        running.get("/billing/x").starts_with("HTTP/1.1 502 "),
+        get(&running, "/billing/x").starts_with("HTTP/1.1 502 "),
         "the old one stays"
     );
     folder.write("routes.yaml", &file.replace("/billing/", "/other/"));
     running.wait_for("configuration reloaded");
-    assert!(running.get("/other/x").starts_with("HTTP/1.1 502 "));
+    assert!(get(&running, "/other/x").starts_with("HTTP/1.1 502 "));
     running.signal(rustix::process::Signal::HUP);
     running.wait_for("asked to");
 }
@@ -481,10 +420,10 @@ routes: [{ match: /, upstream: "http://UPSTREAM/", credential: api }]
         "routes.yaml",
         &file.replace("ISSUER", &issuer.address.to_string()),
     );
-    let mut running = Running::start(&folder, "trace");
+    let mut running = run(&folder, "trace");
     upstream.go.send(()).unwrap();
     issuer.go.send(()).unwrap();
-    let answer = running.get("/invoices?api_key=canary-query");
+    let answer = get(&running, "/invoices?api_key=canary-query");
     assert!(answer.ends_with("hello"), "{answer}");
     let head = upstream
         .heads
@@ -519,9 +458,9 @@ routes: [{ match: /, upstream: "http://UPSTREAM/", credential: api }]
 #[cfg(target_os = "linux")]
 fn no_core_can_hold_a_secret() {
     let folder = configured("core", nowhere());
-    let running = Running::start(&folder, "info");
+    let running = run(&folder, "info");
     let limits = Path::new("/proc")
-        .join(running.child.id().to_string())
+        .join(running.pid().as_raw_nonzero().to_string())
         .join("limits");
     // A process that is not dumpable hides its files from others than root; then there is nothing to read.
     if let Ok(limits) = fs::read_to_string(limits) {

@@ -2,32 +2,14 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::Output,
 };
 
 use crate::support::{
-    Client, SECRET, TokenAnswer, TokenEndpoint, Upstream, closed_port, token, until,
-    with_credential,
+    Process, TokenAnswer, TokenEndpoint, Upstream, bearerd, closed_port, token, with_credential,
 };
-
-/// A program that runs, ended with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn bearerd(config: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bearerd"));
-    command.args(words).env("SECRET", SECRET);
-    command.env("BEARERD_CONFIG", config);
-    command
-}
 
 fn said(config: &Path, words: &[&str]) -> (Option<i32>, String, String) {
     let Output {
@@ -66,14 +48,9 @@ fn an_operator_sees_what_runs_and_renews_what_is_in_doubt() {
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("no proxy answers at"), "{stderr}");
 
-    let process = bearerd(&config, &["run", "--workers", "1"])
-        .stderr(Stdio::null())
-        .spawn();
-    let _process = Process(process.unwrap());
-    until("it listens", || TcpStream::connect(listen).is_ok());
+    let process = Process::start(&config);
     let get = || {
-        let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        assert_eq!(Client::connect(listen).send(request).answer().status(), 200);
+        assert_eq!(process.get("/").status(), 200);
         let last = upstream.requests().pop().unwrap();
         last.header("authorization").unwrap().to_owned()
     };

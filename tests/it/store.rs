@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     grants::{asked, bearers, client, json, refusing},
-    support::{Gate, SECRET, TestProxy, Upstream, token, until},
+    support::{Gate, Process, SECRET, TestProxy, Upstream, token, until},
 };
 
 /// A folder of this test's own, with nothing in it.
@@ -29,6 +29,20 @@ pub fn with_store(folder: &Path, yaml: &str) -> String {
 fn yaml(kind: &str, keys: &str, server: &Upstream, upstream: &Upstream) -> String {
     let kind = format!("{{ {kind}: {{ {}{keys} }} }}", client(server));
     crate::grants::yaml(&kind, upstream)
+}
+
+/// A proxy whose credential is renewed with a refresh token, which is first `first`; its folder of this name is new.
+fn renewing(name: &str, server: &Upstream, upstream: &Upstream) -> (PathBuf, String) {
+    let folder = folder(name);
+    let keys = ", refresh_token: first";
+    let yaml = with_store(&folder, &yaml("refresh_token", keys, server, upstream));
+    (folder, yaml)
+}
+
+/// The refresh tokens that the server was sent, in order.
+fn spent(server: &Upstream) -> Vec<String> {
+    let asked = asked(server, "refresh_token");
+    asked.into_iter().map(|(_, token)| token).collect()
 }
 
 /// A new access token and a new refresh token each time.
@@ -127,9 +141,7 @@ fn doctor_asks_the_endpoint_also_where_the_store_has_a_token() {
 #[test]
 fn two_proxies_share_one_renewal() {
     let (server, upstream) = (rotating(), refusing(&[2]));
-    let folder = folder("shared");
-    let keys = ", refresh_token: first";
-    let yaml = with_store(&folder, &yaml("refresh_token", keys, &server, &upstream));
+    let (_, yaml) = renewing("shared", &server, &upstream);
     let (one, two) = (TestProxy::start(&yaml), TestProxy::start(&yaml));
     assert_eq!((one.get("/").status(), two.get("/").status()), (200, 200));
     // The upstream refuses the first one's token; the second learns of the successor without a call.
@@ -138,11 +150,7 @@ fn two_proxies_share_one_renewal() {
         assert_eq!(two.get("/").status(), 200);
         bearers(&upstream).last() == Some(&token(2))
     });
-    let spent: Vec<_> = asked(&server, "refresh_token")
-        .into_iter()
-        .map(|it| it.1)
-        .collect();
-    assert_eq!(spent, ["first".to_owned(), token(101)]);
+    assert_eq!(spent(&server), ["first".to_owned(), token(101)]);
 }
 
 #[test]
@@ -158,9 +166,7 @@ fn a_refresh_token_without_an_answer_is_in_doubt_over_a_restart_and_never_sent_a
         _ => exchange.close(),
     });
     let upstream = refusing(&[1, 2, 3, 4]);
-    let folder = folder("doubt");
-    let keys = ", refresh_token: first";
-    let yaml = with_store(&folder, &yaml("refresh_token", keys, &server, &upstream));
+    let (_, yaml) = renewing("doubt", &server, &upstream);
     let proxy = TestProxy::start(&yaml);
     assert_eq!(proxy.get("/").status(), 200);
     assert_eq!(
@@ -185,9 +191,7 @@ fn a_refresh_token_without_an_answer_is_in_doubt_over_a_restart_and_never_sent_a
 #[test]
 fn a_folder_that_is_deleted_while_it_is_in_use_is_made_anew() {
     let (server, upstream) = (rotating(), refusing(&[1]));
-    let folder = folder("deleted");
-    let keys = ", refresh_token: first";
-    let yaml = with_store(&folder, &yaml("refresh_token", keys, &server, &upstream));
+    let (folder, yaml) = renewing("deleted", &server, &upstream);
     let proxy = TestProxy::start(&yaml);
     assert_eq!(proxy.get("/").status(), 200);
     fs::remove_dir_all(&folder).unwrap();
@@ -195,11 +199,7 @@ fn a_folder_that_is_deleted_while_it_is_in_use_is_made_anew() {
     drop(proxy);
     // Its successor is kept, and the folder is known as ours.
     assert_eq!(TestProxy::start(&yaml).get("/").status(), 200);
-    let spent: Vec<_> = asked(&server, "refresh_token")
-        .into_iter()
-        .map(|it| it.1)
-        .collect();
-    assert_eq!(spent, ["first".to_owned(), token(101)]);
+    assert_eq!(spent(&server), ["first".to_owned(), token(101)]);
 }
 
 #[test]
@@ -246,42 +246,26 @@ fn the_end_of_the_process_waits_for_the_successor_of_a_refresh_token() {
         json(exchange, 200, &body);
     });
     let upstream = Upstream::ok();
-    let folder = folder("end");
-    let keys = ", refresh_token: first";
-    let yaml = with_store(&folder, &yaml("refresh_token", keys, &server, &upstream));
+    let (folder, yaml) = renewing("end", &server, &upstream);
     let config = folder.with_extension("yaml");
     fs::create_dir_all(folder.parent().unwrap()).unwrap();
-    let address = crate::support::closed_port();
     fs::write(
         &config,
-        format!("listen: {address}\nlimits: {{ drain: 1s }}\n{yaml}"),
+        format!("listen: 127.0.0.1:0\nlimits: {{ drain: 1s }}\n{yaml}"),
     )
     .unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bearerd"));
-    command
-        .args(["run", "--workers", "1"])
-        .arg(&config)
-        .env("SECRET", SECRET);
-    let mut process = command.stderr(std::process::Stdio::null()).spawn().unwrap();
-    until("it listens", || {
-        std::net::TcpStream::connect(address).is_ok()
-    });
-    let mut client = std::net::TcpStream::connect(address).unwrap();
-    std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut process = Process::start(&config);
+    let mut client = process.connect();
+    client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     until("the refresh token is under way", || server.count() == 1);
     drop(client);
-    let pid = rustix::process::Pid::from_child(&process);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    process.signal(rustix::process::Signal::TERM);
     std::thread::sleep(std::time::Duration::from_millis(1500));
-    let waits = process.try_wait().unwrap().is_none();
+    let waits = process.is_running();
     gate.open();
-    assert!(process.wait().unwrap().success());
+    assert!(process.ended().0.success());
     assert!(waits, "it ended while the answer was on its way");
     let proxy = TestProxy::start(&yaml);
     until("the successor is used", || proxy.get("/").status() == 200);
-    let spent: Vec<_> = asked(&server, "refresh_token")
-        .into_iter()
-        .map(|it| it.1)
-        .collect();
-    assert_eq!(spent[..2], ["first".to_owned(), answered]);
+    assert_eq!(spent(&server)[..2], ["first".to_owned(), answered]);
 }

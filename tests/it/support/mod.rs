@@ -4,7 +4,9 @@
 
 mod canary;
 mod client;
+mod process;
 mod proxy;
+mod relay;
 mod tls;
 mod tokens;
 mod upstream;
@@ -19,7 +21,9 @@ use std::{
 pub use self::{
     canary::{SECRET, check, logged_lines, token},
     client::{Answer, Client},
+    process::{Process, bearerd},
     proxy::{TestProxy, text_of},
+    relay::Relay,
     tls::Authority,
     tokens::{TokenAnswer, TokenEndpoint},
     upstream::{Exchange, Upstream},

@@ -15,6 +15,7 @@ use std::{
 use bearerd::{
     app::{App, Origin, Reloaded, Variables},
     compile::LoadError,
+    credentials::CredentialError,
     server,
 };
 use tokio::{runtime::Runtime, sync::watch};
@@ -94,6 +95,12 @@ impl TestProxy {
             body.len()
         );
         self.send([head.as_bytes(), body].concat())
+    }
+
+    /// Makes a token call for the credential `main` now, and waits for its outcome.
+    pub fn renew(&self) -> Result<(), CredentialError> {
+        let rotated = control().block_on(self.app.credentials().rotate("main"));
+        rotated.expect("a credential of this name")
     }
 
     /// Writes another configuration and applies it.

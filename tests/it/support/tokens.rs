@@ -28,6 +28,36 @@ pub enum TokenAnswer {
     Held(Gate, Box<TokenAnswer>),
     /// A byte of a good answer now and then.
     Drip(Duration),
+    /// 200 with this many spaces.
+    Huge(usize),
+}
+
+impl TokenAnswer {
+    /// A status alone.
+    pub fn status(status: u16) -> Self {
+        Self::Status(status, String::new(), String::new())
+    }
+
+    /// 429, or another status, with the time of the next attempt.
+    pub fn try_again(status: u16, after: &str) -> Self {
+        Self::Status(status, format!("Retry-After: {after}\r\n"), String::new())
+    }
+
+    /// 400 with an error of RFC 6749.
+    pub fn error(code: &str) -> Self {
+        Self::Status(400, JSON.into(), format!(r#"{{"error":"{code}"}}"#))
+    }
+
+    /// 200 with this body.
+    pub fn json(body: &str) -> Self {
+        Self::Status(200, JSON.into(), body.into())
+    }
+
+    /// Another place to ask.
+    pub fn redirect(status: u16, to: SocketAddr) -> Self {
+        let location = format!("Location: http://{to}/token\r\n");
+        Self::Status(status, location, String::new())
+    }
 }
 
 impl TokenEndpoint {
@@ -48,6 +78,11 @@ impl TokenEndpoint {
     /// Always this answer.
     pub fn always(answer: TokenAnswer) -> Self {
         Self::start(move |_| answer.clone())
+    }
+
+    /// One answer after the other; the last one stays.
+    pub fn in_turn<const N: usize>(answers: [TokenAnswer; N]) -> Self {
+        Self::start(move |call| answers[call.min(N) - 1].clone())
     }
 
     /// Where it listens.
@@ -91,6 +126,18 @@ fn answer(exchange: &mut Exchange<'_>, call: usize, script: TokenAnswer) {
             ));
             while exchange.try_write(" ") {
                 std::thread::sleep(pause);
+            }
+            exchange.close();
+        }
+        TokenAnswer::Huge(length) => {
+            exchange.write(format!(
+                "HTTP/1.1 200 OK\r\n{JSON}Content-Length: {length}\r\n\r\n"
+            ));
+            let piece = vec![b' '; 64 * 1024];
+            for _ in 0..length / piece.len() {
+                if !exchange.try_write(&piece) {
+                    break;
+                }
             }
             exchange.close();
         }
