@@ -191,3 +191,42 @@ fn proxy_status(error: &Error) -> String {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::Arc};
+
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{body::RequestBody, clock::now, layers::Connection};
+
+    #[tokio::test]
+    async fn a_panic_is_one_500_wherever_it_happens() {
+        let at_once = service_fn(|_: Inbound| -> std::future::Ready<Outcome> { panic!("at once") });
+        let later = service_fn(|_: Inbound| poll_fn(|_| -> Poll<Outcome> { panic!("later") }));
+        for response in [
+            Respond::new(at_once).call(inbound()).await,
+            Respond::new(later).call(inbound()).await,
+        ] {
+            let Ok(reply) = response;
+            assert_eq!(reply.response.status(), 500);
+            assert_eq!(reply.facts.code, Some("internal"));
+            assert_eq!(
+                reply.response.headers()["proxy-status"],
+                "bearerd; error=proxy_internal_error"
+            );
+            let body = reply.response.into_body().into_own().unwrap();
+            assert!(!String::from_utf8_lossy(&body).contains("at once"));
+        }
+    }
+
+    fn inbound() -> Inbound {
+        let local = ([127, 0, 0, 1], 80).into();
+        Inbound {
+            request: http::Request::new(RequestBody::empty()),
+            connection: Arc::new(Connection::new(local, local)),
+            received: now(),
+        }
+    }
+}

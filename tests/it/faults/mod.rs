@@ -1,8 +1,13 @@
 //! The fault matrix: everyone the proxy talks to misbehaves in turn, and the others notice no more than they must.
 
+mod bounds;
 mod clients;
+mod herds;
 mod refusals;
 mod reload;
 mod shutdown;
+mod token_calls;
 mod token_endpoints;
 mod upstreams;
+
+use bounds::file;

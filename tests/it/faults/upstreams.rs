@@ -296,6 +296,17 @@ fn a_connection_whose_answer_was_cut_is_not_used_again() {
     assert_eq!(upstream.connections(), 2);
 }
 
+/// The head has been passed on by then: all that is left is to tell the truth.
+#[test]
+fn an_answer_that_breaks_off_is_not_asked_for_again() {
+    let upstream = Upstream::start(|exchange| exchange.cut(10, "abc"));
+    let proxy = TestProxy::start(&plain(&upstream));
+    let answer = proxy.get("/");
+    assert_eq!((answer.status(), answer.text()), (200, "abc".into()));
+    assert!(!answer.is_whole(), "{answer:?}");
+    assert_eq!(upstream.count(), 1);
+}
+
 #[test]
 fn a_slow_reader_holds_back_the_upstream_and_not_the_memory() {
     let written = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));

@@ -262,6 +262,10 @@ fn a_request_that_comes_round_again_is_refused() {
     assert!(reloaded.is_ok());
     let answer = proxy.get("/x");
     assert_eq!((answer.status(), &*answer.code()), (508, "loop_detected"));
+    assert_eq!(
+        answer.header("proxy-status"),
+        Some("bearerd; error=proxy_loop_detected")
+    );
     assert_eq!(upstream.count(), 0);
 }
 
