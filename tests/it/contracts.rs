@@ -189,15 +189,26 @@ fn wrong_at_the_top(text: &str) -> Option<String> {
     })
 }
 
-fn is_there(file: &Path, name: &str) -> bool {
+/// Whether the file has a test of this name, which may begin with the module that it stands in.
+pub fn is_there(file: &Path, name: &str) -> bool {
     let Ok(text) = fs::read_to_string(file) else {
         return false;
     };
+    let (text, name) = match name.split_once("::") {
+        None => (&*text, name),
+        Some((module, name)) => {
+            let begin = format!("\nmod {module} {{\n");
+            let Some((_, inside)) = text.split_once(&begin) else {
+                return false;
+            };
+            (inside.split("\n}\n").next().unwrap_or_default(), name)
+        }
+    };
     let named = file.file_name().and_then(|name| name.to_str());
     match named {
-        Some(named) if named.ends_with(".rs") => is_rust_test(&text, name),
+        Some(named) if named.ends_with(".rs") => is_rust_test(text, name),
         // What pytest collects.
-        Some(named) if named.starts_with("test_") => is_python_test(&text, name),
+        Some(named) if named.starts_with("test_") => is_python_test(text, name),
         _ => false,
     }
 }
@@ -225,7 +236,8 @@ fn is_python_test(text: &str, name: &str) -> bool {
     name.starts_with("test_") && lines.any(|line| line.starts_with(&begin))
 }
 
-fn root() -> PathBuf {
+/// Where the source tree begins.
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 

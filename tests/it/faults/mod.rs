@@ -3,6 +3,7 @@
 mod bounds;
 mod clients;
 mod herds;
+mod page;
 mod refusals;
 mod reload;
 mod shutdown;
