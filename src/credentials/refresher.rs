@@ -194,10 +194,17 @@ fn arrived(
 fn failed(slot: &Slot, state: &mut State, error: FetchError, settled: Settled) -> Landing {
     let retry_in = state.life.retry_in(clock::now()).unwrap_or_default();
     let kind = error.kind.as_str();
-    if matches!(
-        settled,
-        Settled::Failed { first: true } | Settled::NeverAlive
-    ) {
+    // What only a person can mend may come after what would have passed by itself.
+    let is_another = state
+        .last_error
+        .as_ref()
+        .is_some_and(|last| last.kind != error.kind);
+    if is_another
+        || matches!(
+            settled,
+            Settled::Failed { first: true } | Settled::NeverAlive
+        )
+    {
         tracing::warn!(credential = %slot.name, kind, ?retry_in, "not obtained: {error}");
     } else {
         tracing::debug!(credential = %slot.name, kind, ?retry_in, "still not obtained: {error}");

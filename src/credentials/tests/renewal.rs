@@ -19,6 +19,7 @@ use crate::{
         Keyring, Refreshing, Source,
         error::Refused,
         store::{Claim, Claimed, Record, SlotId, Store, StoreError},
+        tests::canary::Listener,
     },
     secret::Secret,
 };
@@ -254,6 +255,27 @@ async fn after_a_lost_answer_the_refresh_token_is_in_doubt_and_not_sent_again() 
             assert_eq!(server.calls(), 2);
         }
     }
+}
+
+#[tokio::test]
+async fn that_it_is_in_doubt_is_told_also_where_another_failure_came_before() {
+    let listener = Listener::default();
+    // With one dispatcher alone, an event that another test's thread meets first is never heard here.
+    let _second = tracing::Dispatch::new(Listener::default());
+    let _guard = tracing::subscriber::set_default(listener.clone());
+    let server: Arc<Server> = Arc::default();
+    let handle = process(Client::of(&server), None);
+    server.then([Fate::Lost]);
+    assert_eq!(error(&handle).await, CredentialErrorKind::Timeout);
+    for _ in 0..2 {
+        handle.renew_now().await.unwrap_err();
+        assert_eq!(error(&handle).await, CredentialErrorKind::InDoubt);
+    }
+    let told = listener.text();
+    let warned = told
+        .matches("message=not obtained: its refresh token was sent")
+        .count();
+    assert_eq!(warned, 1, "{told}");
 }
 
 #[tokio::test]

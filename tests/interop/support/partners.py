@@ -64,6 +64,25 @@ class TokenService:
         lines = self.program.out.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith('{"token_request"')]
 
+    def revoked(self):
+        """Whose grants it has revoked, since one of their refresh tokens was spent twice."""
+        lines = self.program.out.read_text().splitlines()
+        return [json.loads(line)["grant_revoked"] for line in lines if line.startswith('{"grant_revoked"')]
+
+    def grant(self, subject):
+        """A refresh token as this user's login would bring it."""
+        answer = requests.post(f"{self.url}/test/grant", params={"sub": subject}, timeout=5)
+        return answer.json()["refresh_token"]
+
+    def issued(self, subject):
+        """The `jti` of each access token that this user's refresh tokens brought."""
+        return requests.get(f"{self.url}/test/grant", params={"sub": subject}, timeout=5).json()["issued"]
+
+    def strike(self, lane, pid, number, at, ms):
+        """Sends process `pid` a signal, `ms` after the next request to /token?lane= has got to `at`."""
+        asked = {"lane": lane, "pid": pid, "signal": number.name, "at": at, "ms": ms}
+        requests.post(f"{self.url}/test/strike", params=asked, timeout=5).raise_for_status()
+
     def set_life(self, seconds):
         requests.post(f"{self.url}/test/life?seconds={seconds}", timeout=5).raise_for_status()
 
@@ -135,6 +154,10 @@ class Upstream:
 
     def seen(self):
         return self._test("GET", "seen")
+
+    def accepted(self, subject):
+        """The `jti` of each token of this user's that it has accepted."""
+        return self._test("GET", f"seen?sub={subject}")["jtis"]
 
     def ask_for_nonces(self):
         """Takes no DPoP proof without its present nonce from now on."""

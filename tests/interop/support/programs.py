@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,9 +16,10 @@ INSTALLED = ROOT / "target" / "interop"
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody has: below those that clients are given, so none of them takes it before it is used."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_768))) as it:
+            return it.getsockname()[1]
 
 
 def wait_until(what, condition, seconds=15.0):

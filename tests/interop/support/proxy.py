@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -32,9 +33,9 @@ def preset(name, **parameters):
     return f"    preset: {name}\n{grant('with', **parameters)}"
 
 
-def routes_yaml(listen, health, credential, routes):
+def routes_yaml(listen, health, admin, credential, routes):
     return (
-        f"listen: 127.0.0.1:{listen}\nhealth: 127.0.0.1:{health}\n"
+        f"listen: 127.0.0.1:{listen}\nhealth: 127.0.0.1:{health}\nadmin: 127.0.0.1:{admin}\n"
         f"credentials:\n  api:\n{credential}routes:\n{routes}"
     )
 
@@ -42,16 +43,29 @@ def routes_yaml(listen, health, credential, routes):
 class Proxy:
     """A running bearerd with one credential, `api`."""
 
-    def __init__(self, folder, credential, routes, env=None, before=None, run_args=()):
+    def __init__(self, folder, credential, routes, env=None, before=None, run_args=(), prefix=()):
         self.folder, self.credential = folder, credential
-        self.port, self.health = free_port(), free_port()
+        self.port, self.health, self.admin = free_port(), free_port(), free_port()
         # What it said to `send` other than that all is well.
         self.complaints = []
         self.file = folder / "routes.yaml"
         self.write(routes)
         self.env = {SECRET_NAME: CLIENT_SECRET, **(env or {})}
-        self.program = Program("bearerd", [BINARY, "run", self.file, *run_args], folder, self.env, before)
+        self.argv, self.before = [*prefix, BINARY, "run", self.file, *run_args], before
+        self.start()
+
+    def start(self):
+        """Starts it, at first or again, on the ports that it had."""
+        self.launch()
         self.program.wait_for(self.port)
+
+    def launch(self):
+        """Starts it, and waits for nothing."""
+        self.program = Program("bearerd", self.argv, self.folder, self.env, self.before)
+
+    def kill(self):
+        self.program.signal(signal.SIGKILL)
+        self.program.exit_code()
 
     @property
     def url(self):
@@ -63,7 +77,7 @@ class Proxy:
 
     def write(self, routes, credential=None):
         """Replaces the file in one step, as an editor or a config map does."""
-        text = routes_yaml(self.port, self.health, credential or self.credential, routes)
+        text = routes_yaml(self.port, self.health, self.admin, credential or self.credential, routes)
         new = self.file.with_suffix(".new")
         new.write_text(text)
         new.replace(self.file)
@@ -76,6 +90,19 @@ class Proxy:
         if not answer.ok:
             self.complaints.append(f"{answer.status_code} {answer.headers}\n{answer.text}")
         return answer
+
+    def rotate(self):
+        """Has the credential renewed now; `ok`, or why it was not."""
+        url = f"http://127.0.0.1:{self.admin}/api/credentials/api/rotate"
+        return requests.post(url, headers={"X-Bearerd": "1"}, timeout=20).json()["outcome"]
+
+    def statuses(self):
+        """What the status page knows of each credential."""
+        return requests.get(f"http://127.0.0.1:{self.admin}/api/credentials", timeout=5).json()
+
+    def status(self):
+        (credential,) = self.statuses()
+        return credential
 
     def metrics(self):
         return requests.get(f"http://127.0.0.1:{self.health}/metrics", timeout=5).text

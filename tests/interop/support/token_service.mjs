@@ -8,7 +8,10 @@
 // GET /test/requests tells how many there were; POST /test/life?seconds=N sets the life of later tokens;
 // POST /test/dpop_nonce asks for a nonce in every proof from now on; POST /test/interval?seconds=N tells
 // devices how often to ask; GET /test/user_token?sub=S is a token of that user's, such as an application
-// would hand on.
+// would hand on. POST /test/grant?sub=S tells a refresh token as that user's login would bring it, GET what its
+// renewals issued; one that is spent twice revokes its grant, which is a JSON line too.
+// POST /test/strike?lane=L&pid=P&signal=S&at=AT&ms=N sends the signal to that process so long after the next
+// request to /token?lane=L has come in (AT is "arrived"), was acted on ("spent") or was answered ("answered").
 
 import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
@@ -28,7 +31,7 @@ const KEYS = {
   ES256: ['ec', { namedCurve: 'P-256' }],
   EdDSA: ['ed25519', {}],
 };
-const state = { requests: 0, life: Number(life), dpopNonce: false };
+const state = { requests: 0, life: Number(life), dpopNonce: false, strikes: new Map(), issued: new Map() };
 const signing = await signingKey();
 
 const provider = new Provider(issuer, {
@@ -51,6 +54,7 @@ const provider = new Provider(issuer, {
   ],
   scopes: ['catalog'],
   cookies: { keys: ['of no worth: its browser is a test'] },
+  rotateRefreshToken: true,
   issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
   ttl: { RefreshToken: 3600, DeviceCode: 60, Grant: 3600, Session: 3600, Interaction: 60 },
   features: {
@@ -97,19 +101,63 @@ provider.use(async (ctx, next) => {
     if (state.interval) ctx.body.interval = state.interval;
   } else if (ctx.path === '/test/user_token') {
     ctx.body = { token: await issued({ sub: ctx.query.sub }) };
+  } else if (ctx.path === '/test/grant') {
+    const { sub } = ctx.query;
+    ctx.body = ctx.method === 'POST' ? { refresh_token: await granted(sub) } : { issued: state.issued.get(sub) ?? [] };
+  } else if (ctx.path === '/test/strike') {
+    const { lane, ...strike } = ctx.query;
+    state.strikes.set(lane, strike);
+    ctx.body = {};
   } else if (ctx.path === '/token') {
     state.requests += 1;
+    const token_request = state.requests;
+    const strike = struck(ctx.query.lane);
+    await strike('arrived');
     await next();
+    const { Account, AccessToken } = ctx.oidc?.entities ?? {};
+    if (Account && AccessToken) issue(Account.accountId, AccessToken.jti);
+    await strike('spent');
+    ctx.res.once('finish', () => strike('answered'));
     const client = ctx.oidc?.client?.clientId ?? null;
     const grant = ctx.oidc?.params?.grant_type ?? null;
-    console.log(JSON.stringify({ token_request: state.requests, client, grant, status: ctx.status }));
+    console.log(JSON.stringify({ token_request, client, grant, status: ctx.status }));
   } else {
     await next();
   }
 });
+provider.on('grant.revoked', (ctx) => console.log(JSON.stringify({ grant_revoked: ctx.oidc.account?.accountId ?? null })));
 provider.on('server_error', (_, error) => console.error('server_error', error));
 provider.on('grant.error', (_, error) => console.error('grant.error', error.message, error.error_detail));
 provider.listen(Number(port), '127.0.0.1', () => console.log('listening'));
+
+// What a person's login leaves, without the person.
+async function granted(accountId) {
+  const grant = new provider.Grant({ accountId, clientId: 'device' });
+  grant.addResourceScope(audience, 'catalog');
+  const grantId = await grant.save();
+  const client = await provider.Client.find('device');
+  const kept = { client, accountId, grantId, gty: DEVICE, scope: 'catalog', resource: audience, expiresWithSession: false };
+  return new provider.RefreshToken(kept).save();
+}
+
+function issue(sub, jti) {
+  state.issued.set(sub, [...(state.issued.get(sub) ?? []), jti]);
+}
+
+// The next request of this lane: waits at the point that was asked for, and sends its signal.
+function struck(lane) {
+  const strike = state.strikes.get(lane);
+  state.strikes.delete(lane);
+  return async (point) => {
+    if (strike?.at !== point) return;
+    await new Promise((go) => setTimeout(go, Number(strike.ms)));
+    try {
+      process.kill(Number(strike.pid), strike.signal);
+    } catch {
+      // It has ended already.
+    }
+  };
+}
 
 // RFC 8693 for tokens of our own: the subject is whose token comes out, the actor who acts for it.
 async function exchange(ctx) {

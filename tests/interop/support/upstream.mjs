@@ -4,7 +4,7 @@
 //   node upstream.mjs PORT JWKS_URL AUDIENCE [CERT KEY]      https where a certificate is given
 //
 // Echoes what arrived as JSON, and the token's claims. POST /test/revoke refuses every token seen so far; GET /test/seen tells
-// the tokens and the requests it has seen. `?ms=N` waits before it answers,
+// the tokens and the requests it has seen, and with ?sub=S which of that user's were accepted, by `jti`. `?ms=N` waits before it answers,
 // `?verdict_ms=N` before it looks at the token. POST /test/dpop_nonce asks for a new nonce in every proof.
 
 import { createHash, randomUUID } from 'node:crypto';
@@ -21,9 +21,11 @@ const proofs = new Set(); // the `jti` of each, to see one that comes again
 const seen = { accepted: 0, refused: 0 };
 let nonce = null;
 
+// A client that was killed in the middle of its request is nobody's fault here.
+const serve = (request, response) => handle(request, response).catch(() => response.destroy());
 const server = cert
-  ? https.createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) }, handle)
-  : http.createServer(handle);
+  ? https.createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) }, serve)
+  : http.createServer(serve);
 server.requestTimeout = 0;
 server.keepAliveTimeout = 60_000;
 server.listen(Number(port), '127.0.0.1', 4096, () => console.log('listening'));
@@ -40,6 +42,11 @@ async function handle(request, response) {
     return answer(response, 200, {});
   }
   if (url.pathname === '/test/seen') {
+    const sub = url.searchParams.get('sub');
+    if (sub) {
+      const theirs = [...accepted.values()].filter((claims) => claims.sub === sub);
+      return answer(response, 200, { jtis: theirs.map((claims) => claims.jti) });
+    }
     return answer(response, 200, { ...seen, tokens: [...accepted.keys(), ...revoked] });
   }
   await pause(url.searchParams.get('verdict_ms'));
