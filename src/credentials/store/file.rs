@@ -112,7 +112,25 @@ impl Folder {
         if *ready && self.path.join(MARK).exists() {
             return Ok(());
         }
-        *ready = false;
+        // As nearly always: then what is kept is read also where nothing can be written, on a full disk or a read-only one.
+        *ready = self.is_marked();
+        if !*ready {
+            self.make_ours()?;
+            *ready = true;
+        }
+        self.sweep_or_not();
+        Ok(())
+    }
+
+    /// Whether a process with our key has found the folder to be ours before.
+    fn is_marked(&self) -> bool {
+        let mark = read_file(&self.path.join(MARK), 1024);
+        mark.is_ok_and(|mark| {
+            self.keys.is_newest(&mark) && self.keys.open(&MARKED, 0, &mark).is_ok()
+        })
+    }
+
+    fn make_ours(&self) -> Result<(), StoreError> {
         let failed = |error| at(&self.path, &error);
         if fs::metadata(&self.path).is_ok_and(|found| !found.is_dir()) {
             let away = self.path.with_added_extension(away());
@@ -129,9 +147,7 @@ impl Folder {
             tell(&self.path, &away, &why);
         }
         let mark = self.keys.seal(&MARKED, b"", zeroize::Zeroizing::default());
-        disk::replace(&self.path.join(MARK), &mark).map_err(failed)?;
-        *ready = true;
-        self.sweep().map_err(failed)
+        disk::replace(&self.path.join(MARK), &mark).map_err(failed)
     }
 
     /// Why what is in the folder is not ours; none where it is, or where there is nothing.
@@ -209,12 +225,15 @@ impl Folder {
         let kept = self.kept.load(Ordering::Relaxed);
         let due = kept.max(SWEEPS_AFTER);
         if kept >= self.most || self.written.load(Ordering::Relaxed) >= due {
-            let swept = self.sweep();
-            if let Err(error) = swept {
-                tracing::debug!(%error, "the store could not be swept");
-            }
+            self.sweep_or_not();
         }
         self.kept.load(Ordering::Relaxed) >= self.most
+    }
+
+    fn sweep_or_not(&self) {
+        if let Err(error) = self.sweep() {
+            tracing::debug!(%error, "the store could not be swept");
+        }
     }
 
     /// Takes out the records that have ended, and whatever a crash left half written.

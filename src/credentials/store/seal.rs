@@ -59,6 +59,12 @@ impl Keyring {
         head.starts_with(MAGIC)
     }
 
+    /// Whether what is sealed was sealed with the newest key, by what it says of itself.
+    pub(super) fn is_newest(&self, sealed: &[u8]) -> bool {
+        let id = sealed.strip_prefix(MAGIC);
+        id.is_some_and(|rest| rest.starts_with(&self.newest.id))
+    }
+
     /// Of 32 bytes in base64, plain or for URLs; `older` is still opened.
     ///
     /// # Errors

@@ -111,6 +111,27 @@ async fn what_one_process_saves_the_next_one_takes() {
 }
 
 #[tokio::test]
+async fn a_start_on_what_is_ours_writes_nothing() {
+    let path = folder("unwritten");
+    put(&open(&path), 1, &record(1, "first")).await;
+    let changed = || {
+        let mark = fs::metadata(path.join("bearerd-store")).unwrap();
+        let folder = fs::metadata(&path).unwrap();
+        (mark.ino(), folder.mtime(), folder.mtime_nsec())
+    };
+    let before = changed();
+    assert_eq!(theirs(&open(&path), 1, 0).await, "first");
+    assert_eq!(changed(), before);
+    // But with a new key, so that the one before is not needed for ever.
+    let store = FileStore::new(path.clone(), keys(2, Some(1)), 100);
+    assert_eq!(theirs(&store, 1, 0).await, "first");
+    assert_ne!(changed().0, before.0);
+    let store = FileStore::new(path.clone(), keys(2, None), 100);
+    assert_eq!(store.newest(&id(1)).await.unwrap(), 0);
+    assert!(!path.join("set-aside").exists() && sealed_files(&path).len() == 1);
+}
+
+#[tokio::test]
 async fn all_of_a_record_comes_back() {
     let path = folder("whole");
     let whole = Record {
