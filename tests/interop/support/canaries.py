@@ -20,6 +20,12 @@ def spellings(secret):
         yield ", ".join(map(str, raw))
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             yield encode(raw).decode().rstrip("=")
+            # In the middle of something longer: what is the same whatever stands around it.
+            for shift in (0, 1, 2):
+                whole = (len(raw) + shift) // 3 * 3 - shift
+                inside = encode(bytes(shift) + raw[:whole]).decode()[4 if shift else 0 :]
+                if len(inside) >= 12:
+                    yield inside
 
 
 def assert_hidden(where, text, secrets):

@@ -60,10 +60,11 @@ class Redis:
 
 
 class Wire:
-    """A relay to a port of loopback, that can be cut, and whose connections can be held up."""
+    """A relay to a port of loopback, that can be cut, and whose connections can be held up; `seen` is what it keeps."""
 
-    def __init__(self, target):
+    def __init__(self, target, keeps=False):
         self.target, self.port = target, free_port()
+        self.keeps, self.seen = keeps, []
         self.whole, self.pairs, self.holding, self.held = True, [], False, set()
         self.listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -115,6 +116,8 @@ class Wire:
     def _copy(self, pair, source, sink):
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if self.keeps:
+                    self.seen.append(data)
                 while source is pair[1] and (self.holding or id(pair) in self.held):
                     time.sleep(0.01)
                 sink.sendall(data)
