@@ -69,12 +69,7 @@ impl Watchdog {
 
     /// A watch without a deadline; forgotten when it is dropped.
     pub fn watch(&self) -> Watch {
-        let state = Arc::<State>::default();
-        lock(&self.0.watches).push(Arc::clone(&state));
-        Watch {
-            state,
-            shared: Arc::clone(&self.0),
-        }
+        Watch::new(&self.0)
     }
 
     /// Looks at every deadline, every [`TICK`], forever.
@@ -111,6 +106,20 @@ impl Watchdog {
 }
 
 impl Watch {
+    fn new(shared: &Arc<Shared>) -> Self {
+        let state = Arc::<State>::default();
+        lock(&shared.watches).push(Arc::clone(&state));
+        Self {
+            state,
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Another watch of the same watchdog, without a deadline.
+    pub fn sibling(&self) -> Self {
+        Self::new(&self.shared)
+    }
+
     /// Sets the deadline to `limit` from now, whatever it was.
     pub fn within(&self, limit: Duration) {
         let ticks = u64::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX);

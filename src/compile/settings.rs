@@ -39,6 +39,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Header fields of one request.
     pub headers: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams: u32,
     /// For a request's head.
     pub header_timeout: Duration,
     /// For a client to take any of an answer.
@@ -91,6 +93,7 @@ pub(super) fn compile(file: &Sp<RawFile>, decoder: &mut Decoder) -> Settings {
             connections: count(&limits.connections),
             header_bytes: usize::try_from(limits.header_bytes.0).unwrap_or(usize::MAX),
             headers: count(&limits.headers),
+            streams: u32::try_from(limits.streams.value).unwrap_or(u32::MAX),
             header_timeout: limits.header_timeout.value,
             write_timeout: limits.write_timeout.value,
             keep_alive: limits.keep_alive.value,
@@ -173,6 +176,7 @@ fn check_limits(limits: &RawLimits, decoder: &mut Decoder) {
     let counts = [
         &limits.connections,
         &limits.headers,
+        &limits.streams,
         &limits.upstream_connections,
         &limits.credential_waiters,
         &limits.subjects,

@@ -36,7 +36,7 @@ pub use self::{
 config_struct! {
     /// The whole file.
     pub struct RawFile = "the file", unavailable = ["telemetry"], extensions = "x-" {
-        /// Where clients connect, in clear (HTTP/1.1): an address or a list of them. Anything but loopback needs `callers`
+        /// Where clients connect, in clear (HTTP/1.1, and HTTP/2 with prior knowledge): an address or a list of them. Anything but loopback needs `callers`
         /// or `danger_allow_anyone`.
         required listen: OneOrList<ListenAddr>,
         /// More Host names (`example.com`, `*.example.com`) that a loopback or unauthenticated listener answers to, besides
@@ -115,6 +115,8 @@ config_struct! {
         default("64KiB") header_bytes: ByteSize,
         /// Header fields of one request.
         default("100") headers: u64,
+        /// Requests at once on one HTTP/2 connection.
+        default("100") streams: u64,
         /// How long a client may take to send a request's head.
         default("10s") header_timeout: std::time::Duration,
         /// How long a client may take none of an answer before its connection is closed.

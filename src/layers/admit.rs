@@ -19,7 +19,7 @@ use super::{
     Connection, Error, Failure, Inbound, Reply,
     early::Early,
     fields::{self, Fields},
-    hop_by_hop,
+    hop_by_hop, http2,
 };
 use crate::{
     body::RequestBody,
@@ -93,13 +93,19 @@ impl Head {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(Error::MethodRefused);
         }
-        let fields = Fields::of(&parts.headers);
-        check_framing(&parts.headers, fields)?;
-        let authority = authority(&parts.uri, &parts.headers, parts.version, connection, last)?;
+        let (method, version, mut headers) = (parts.method, parts.version, parts.headers);
+        if headers.len() > connection.fields {
+            return Err(Error::HeadTooLarge);
+        }
+        let fields = Fields::of(&headers);
+        check_framing(&headers, fields)?;
+        if version == Version::HTTP_2 {
+            http2::plain(&mut headers, fields)?;
+        }
+        let authority = authority(&parts.uri, &headers, version, connection, last)?;
         let target = check_target(parts.uri)?;
-        check_browser(&parts.headers, fields, authority.as_deref())?;
-        check_loop(&parts.headers, fields)?;
-        let (method, version, headers) = (parts.method, parts.version, parts.headers);
+        check_browser(&headers, fields, authority.as_deref())?;
+        check_loop(&headers, fields)?;
         Ok(Self {
             method,
             authority,
@@ -216,7 +222,7 @@ impl LastHost {
     }
 }
 
-/// An absolute-form target's authority wins over Host (RFC 9112, 3.2.2).
+/// An absolute-form target's authority wins over Host (RFC 9112, 3.2.2); in HTTP/2 they have to agree.
 fn authority(
     uri: &Uri,
     headers: &HeaderMap,
@@ -232,6 +238,12 @@ fn authority(
     let host = match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => return Err(Error::RequestInvalid("more than one Host field")),
         (Some(host), None) => Some(parse(host.as_bytes())?),
+        (None, _) if version == Version::HTTP_2 => {
+            if uri.authority().is_none() {
+                return Err(Error::RequestInvalid("neither :authority nor Host"));
+            }
+            None
+        }
         (None, _) if version == Version::HTTP_11 => {
             return Err(Error::RequestInvalid("no Host field"));
         }
@@ -244,6 +256,19 @@ fn authority(
     };
     match uri.authority() {
         None => Ok(host),
+        Some(authority) if version == Version::HTTP_2 => {
+            if !matches!(uri.scheme_str(), Some("http" | "https")) {
+                return Err(Error::RequestInvalid(
+                    "the :scheme is neither http nor https",
+                ));
+            }
+            let authority = parse(authority.as_str().as_bytes())?;
+            if host.is_some_and(|host| host != authority) {
+                // RFC 9113, 8.3.1.
+                return Err(Error::RequestInvalid("the Host differs from :authority"));
+            }
+            Ok(Some(authority))
+        }
         Some(authority) => {
             if !uri
                 .scheme_str()

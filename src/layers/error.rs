@@ -17,6 +17,9 @@ pub enum Error {
     /// The head of the request is not one that may be passed on.
     #[error("{0}")]
     RequestInvalid(&'static str),
+    /// The head has more fields than are taken.
+    #[error("the head of the request has too many fields")]
+    HeadTooLarge,
     /// The head did not come in time. Known to the connection alone, below which there is no request yet.
     #[error("the head of the request did not come in time")]
     HeadTimeout,
@@ -128,6 +131,7 @@ impl Error {
         };
         match self {
             Self::RequestInvalid(_) => row("request_invalid", S::BAD_REQUEST, "Invalid request", "http_request_error", None),
+            Self::HeadTooLarge => row("header_too_large", S::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request head too large", "http_request_error", None),
             Self::HeadTimeout => row("request_timeout", S::REQUEST_TIMEOUT, "Request head too slow", "http_request_error", None),
             Self::MethodRefused => row("method_refused", S::METHOD_NOT_ALLOWED, "Method not served", "http_request_denied", None),
             Self::HostUnknown => row("host_unknown", S::MISDIRECTED_REQUEST, "Unknown host", "http_request_denied", None),

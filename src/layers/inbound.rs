@@ -29,6 +29,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// How a Host field names that address, canonical.
     pub local_host: Box<str>,
+    /// How many fields the head of a request may have.
+    pub fields: usize,
 }
 
 impl Connection {
@@ -42,6 +44,12 @@ impl Connection {
             peer,
             local,
             local_host: local_host.into(),
+            fields: usize::MAX,
         }
+    }
+
+    /// The same with a bound on the fields of a head, where hyper has none.
+    pub fn with_fields(self, fields: usize) -> Self {
+        Self { fields, ..self }
     }
 }

@@ -148,7 +148,7 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     let (mut boxed, body, connection, route, prefix) = request.into_parts();
     let head = &mut *boxed;
     let (target, callers_own) = rewrite(head, &route, prefix, &connection, &put, bound.as_deref())?;
-    frame(&mut head.headers, head.fields, &body);
+    frame(head, &body);
 
     let mut request = Box::new(Request::new(OutgoingBody::new(body)));
     *request.method_mut() = std::mem::take(&mut head.method);
@@ -249,8 +249,11 @@ fn target(head: &Head, route: &Route, prefix: usize, put: &Put) -> Result<PathAn
 }
 
 /// Says again how the body is framed: hyper wrote down what it took, and the connection's fields are gone.
-fn frame(headers: &mut HeaderMap, fields: Fields, body: &RequestBody) {
-    let chunked = fields.any(fields::TRANSFER_ENCODING) && !fields.any(fields::CONTENT_LENGTH);
+fn frame(head: &mut Head, body: &RequestBody) {
+    let (headers, fields) = (&mut head.headers, head.fields);
+    // HTTP/2 has frames for it.
+    let coded = fields.any(fields::TRANSFER_ENCODING) || head.version == Version::HTTP_2;
+    let chunked = coded && !fields.any(fields::CONTENT_LENGTH);
     if chunked && !body.is_empty() {
         // Without it the body of a GET would be dropped.
         headers.insert(
@@ -347,16 +350,16 @@ fn put_host(headers: &mut HeaderMap, route: &Route, authority: Option<&Authority
 
 /// RFC 9110, 7.6.3: the version is the one that the client spoke.
 fn via(version: Version) -> HeaderValue {
-    static VIA: OnceLock<[HeaderValue; 2]> = OnceLock::new();
-    let [http_10, http_11] = VIA.get_or_init(|| {
-        ["1.0", "1.1"].map(|version| {
+    static VIA: OnceLock<[HeaderValue; 3]> = OnceLock::new();
+    let [http_10, http_11, http_2] = VIA.get_or_init(|| {
+        ["1.0", "1.1", "2.0"].map(|version| {
             HeaderValue::try_from(format!("{version} {}", pseudonym()))
                 .expect("the pseudonym is a token")
         })
     });
-    if version == Version::HTTP_10 {
-        http_10.clone()
-    } else {
-        http_11.clone()
+    match version {
+        Version::HTTP_10 => http_10.clone(),
+        Version::HTTP_2 => http_2.clone(),
+        _ => http_11.clone(),
     }
 }

@@ -12,6 +12,7 @@ mod fields;
 mod forward;
 mod forwarded;
 mod hop_by_hop;
+mod http2;
 mod inbound;
 mod inject;
 mod login;

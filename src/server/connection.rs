@@ -5,29 +5,28 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, Response, Version};
-use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, server::conn::http1};
+use http::Response;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use pin_project_lite::pin_project;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tower::Service;
 
-use super::io::{ClientIo, ClientTimeouts, Phase};
+use super::{
+    handler::Handler,
+    http2::{self as ours, Streams},
+    io::ClientIo,
+    phase::{ClientTimeouts, FAREWELL, Phase},
+};
 use crate::{
-    body::RequestBody,
-    clock::{Verdict, Watch, now},
+    clock::{Verdict, Watch},
     layers::{Connection, Error, Inbound, ReplyBody, written},
     telemetry::metrics::Metrics,
-    upstream::ResponseBodyError,
 };
 
 /// What every connection of a worker shares.
@@ -35,6 +34,7 @@ use crate::{
 pub(super) struct Serving<S> {
     pub(super) stack: S,
     pub(super) limits: HeadLimits,
+    pub(super) streams: u32,
     pub(super) timeouts: ClientTimeouts,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) metrics: Metrics,
@@ -56,16 +56,12 @@ pub(super) async fn serve<S>(
     connection: Connection,
     watch: Watch,
 ) where
-    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible, Future: Send>,
+    S: Stack,
 {
     let _ = tcp.set_nodelay(true);
     let phase = Phase::new(watch, serving.timeouts);
     let io = TokioIo::new(ClientIo::new(tcp, Arc::clone(&phase)));
-    let handler = Handler {
-        stack: Mutex::new(serving.stack),
-        connection: Arc::new(connection),
-        phase: Arc::clone(&phase),
-    };
+    let handler = Handler::new(serving.stack, connection, Arc::clone(&phase));
     let mut builder = http1::Builder::new();
     if serving.limits.fields != HYPER_FIELDS {
         // Told its own default, hyper would still move from arrays on the stack to filled ones.
@@ -77,8 +73,10 @@ pub(super) async fn serve<S>(
         .max_header_size(serving.limits.bytes)
         .serve_connection(io, handler);
     let driven = Driven {
-        hyper: Some(hyper),
+        hyper: Hyper::Http1(hyper),
         phase,
+        limits: serving.limits,
+        streams: serving.streams,
         draining: serving.draining,
         told: false,
         closing: false,
@@ -96,176 +94,129 @@ pub(super) async fn serve<S>(
             let _ = tokio::time::timeout(FAREWELL, told).await;
             let _ = tokio::time::timeout(FAREWELL, io.shutdown()).await;
         }
+        End::Idle(mut hyper) => {
+            // The client is told that no request of its got lost.
+            Pin::new(&mut *hyper).graceful_shutdown();
+            let _ = tokio::time::timeout(FAREWELL, hyper).await;
+        }
     }
 }
 
-type Hyper<S> = http1::Connection<TokioIo<ClientIo>, Handler<S>>;
+/// What answers requests.
+pub(super) trait Stack:
+    Service<Inbound, Response = Response<ReplyBody>, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Stack for S where
+    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+type Http1<S> = http1::Connection<TokioIo<ClientIo>, Handler<S>>;
+type Http2<S> = http2::Connection<TokioIo<ClientIo>, Handler<S>, Streams>;
+
+/// The connection as hyper has it. Each begins as HTTP/1.1, which costs nothing until something is read.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the common one: an allocation less for each connection"
+)]
+enum Hyper<S: Stack> {
+    Http1(Http1<S>),
+    Http2(Box<Http2<S>>),
+    Ended,
+}
 
 /// Drives hyper until the connection ends, its watch ends it, or the worker drains.
-struct Driven<S>
-where
-    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible>,
-{
-    hyper: Option<Hyper<S>>,
+struct Driven<S: Stack> {
+    hyper: Hyper<S>,
     phase: Arc<Phase>,
+    limits: HeadLimits,
+    streams: u32,
     draining: Arc<AtomicBool>,
     told: bool,
     closing: bool,
 }
 
-enum End {
+enum End<S: Stack> {
     Closed(hyper::Result<()>),
     /// The socket, to say so.
     HeadTimeout(ClientIo),
+    /// HTTP/2 has a goodbye.
+    Idle(Box<Http2<S>>),
 }
 
-impl<S> Future for Driven<S>
-where
-    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible>,
-{
-    type Output = End;
+impl<S: Stack> Future for Driven<S> {
+    type Output = End<S>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End<S>> {
         let this = &mut *self;
         if !this.told {
             this.phase.watch().wakes(cx.waker());
             this.told = true;
         }
-        let Some(hyper) = &mut this.hyper else {
-            return Poll::Ready(End::Closed(Ok(())));
-        };
         if this.phase.watch().verdict() != Verdict::Live {
-            return Poll::Ready(match this.hyper.take() {
-                Some(hyper) if this.phase.is_in_head() => {
-                    End::HeadTimeout(hyper.into_parts().io.into_inner())
-                }
-                _ => End::Closed(Ok(())),
-            });
+            return Poll::Ready(this.expired());
         }
-        if !this.closing && this.draining.load(Ordering::Relaxed) {
+        let closing = !this.closing && this.draining.load(Ordering::Relaxed);
+        if closing {
             this.closing = true;
-            Pin::new(&mut *hyper).graceful_shutdown();
+            this.phase.drain();
+        }
+        if let Hyper::Http1(hyper) = &mut this.hyper {
+            if closing {
+                Pin::new(&mut *hyper).graceful_shutdown();
+            }
+            if let Poll::Ready(ended) = Pin::new(hyper).poll(cx) {
+                return Poll::Ready(End::Closed(ended));
+            }
+            this.upgrade();
+        }
+        let Hyper::Http2(hyper) = &mut this.hyper else {
+            return Poll::Pending;
+        };
+        if this.closing {
+            // Once more does no harm: it may have become HTTP/2 only now.
+            Pin::new(&mut **hyper).graceful_shutdown();
         }
         Poll::Ready(End::Closed(ready!(Pin::new(hyper).poll(cx))))
     }
 }
 
-/// The stack as hyper calls it.
-struct Handler<S> {
-    /// Requests of one connection come one after the other: the lock is never waited for.
-    stack: Mutex<S>,
-    connection: Arc<Connection>,
-    phase: Arc<Phase>,
-}
-
-impl<S> hyper::service::Service<Request<Incoming>> for Handler<S>
-where
-    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible>,
-{
-    type Response = Response<ServedBody>;
-    type Error = Infallible;
-    type Future = Answering<S::Future>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.phase.called();
-        let knows_chunks = request.version() != Version::HTTP_10;
-        let inbound = Inbound {
-            request: request.map(RequestBody::new),
-            connection: Arc::clone(&self.connection),
-            received: now(),
+impl<S: Stack> Driven<S> {
+    /// Goes on as HTTP/2 where the client has begun so.
+    fn upgrade(&mut self) {
+        if !self.phase.speaks_http2() {
+            return;
+        }
+        let Hyper::Http1(hyper) = std::mem::replace(&mut self.hyper, Hyper::Ended) else {
+            return;
         };
-        // The stack is always ready.
-        let mut stack = self.stack.lock().unwrap_or_else(PoisonError::into_inner);
-        Answering {
-            inner: stack.call(inbound),
-            knows_chunks,
-            phase: Some(Arc::clone(&self.phase)),
+        let parts = hyper.into_parts();
+        let streams = Streams::default();
+        let handler = parts.service.with_streams(streams.clone());
+        let io = TokioIo::new(parts.io.into_inner().into_http2());
+        let hyper = ours::builder(streams, self.limits, self.streams).serve_connection(io, handler);
+        self.hyper = Hyper::Http2(Box::new(hyper));
+    }
+
+    fn expired(&mut self) -> End<S> {
+        let expired = self.phase.watch().verdict() == Verdict::Expired;
+        match std::mem::replace(&mut self.hyper, Hyper::Ended) {
+            Hyper::Http1(hyper) if self.phase.is_in_head() => {
+                End::HeadTimeout(hyper.into_parts().io.into_inner())
+            }
+            Hyper::Http2(hyper) if expired && self.phase.is_idle() => End::Idle(hyper),
+            _ => End::Closed(Ok(())),
         }
-    }
-}
-
-pin_project! {
-    /// The future of one answer.
-    struct Answering<F> {
-        #[pin]
-        inner: F,
-        knows_chunks: bool,
-        phase: Option<Arc<Phase>>,
-    }
-}
-
-impl<F> Future for Answering<F>
-where
-    F: Future<Output = Result<Response<ReplyBody>, Infallible>>,
-{
-    type Output = Result<Response<ServedBody>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        let phase = this.phase.take();
-        let open_ended = !*this.knows_chunks && response.body().size_hint().exact().is_none();
-        if open_ended && let Some(phase) = &phase {
-            phase.set_open_ended(true);
-        }
-        Poll::Ready(Ok(response.map(|body| ServedBody {
-            body,
-            open_ended,
-            phase,
-        })))
-    }
-}
-
-/// Tells the connection when the answer is complete: hyper drops the body then.
-struct ServedBody {
-    body: ReplyBody,
-    /// Only the connection's end delimits it.
-    open_ended: bool,
-    phase: Option<Arc<Phase>>,
-}
-
-impl Drop for ServedBody {
-    fn drop(&mut self) {
-        if let Some(phase) = &self.phase {
-            phase.answered();
-        }
-    }
-}
-
-impl Body for ServedBody {
-    type Data = Bytes;
-    type Error = ResponseBodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        let ended = match &frame {
-            None => true,
-            Some(Ok(_)) => this.body.is_end_stream(),
-            Some(Err(_)) => false,
-        };
-        if this.open_ended
-            && ended
-            && let Some(phase) = &this.phase
-        {
-            phase.set_open_ended(false);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
 /// How many fields hyper takes unless it is told otherwise.
 const HYPER_FIELDS: usize = 100;
-/// For saying so.
-const FAREWELL: Duration = Duration::from_secs(1);

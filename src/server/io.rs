@@ -3,137 +3,136 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
-    },
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
-use crate::clock::Watch;
-
-/// How long a client may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientTimeouts {
-    /// For the whole head of a request, from its first byte (from the connection's start for the first).
-    pub head: Duration,
-    /// Between two requests.
-    pub idle: Duration,
-    /// To take any of what we write.
-    pub write: Duration,
-}
-
-/// What a connection is doing; shared by its socket and its service, which run in one task.
-#[derive(Debug)]
-pub(super) struct Phase {
-    watch: Watch,
-    timeouts: ClientTimeouts,
-    state: AtomicU8,
-    /// An answer has begun whose end only the connection's end tells.
-    open_ended: AtomicBool,
-}
-
-impl Phase {
-    pub(super) fn new(watch: Watch, timeouts: ClientTimeouts) -> Arc<Self> {
-        watch.within(timeouts.head);
-        Arc::new(Self {
-            watch,
-            timeouts,
-            state: AtomicU8::new(IDLE),
-            open_ended: AtomicBool::new(false),
-        })
-    }
-
-    /// Bytes came between two requests: a head has begun.
-    fn received(&self) {
-        if self.state.load(Ordering::Relaxed) == IDLE {
-            self.state.store(HEAD, Ordering::Relaxed);
-            self.watch.within(self.timeouts.head);
-        }
-    }
-
-    /// A head is complete: from here on the request's own deadlines count.
-    pub(super) fn called(&self) {
-        self.state.store(BUSY, Ordering::Relaxed);
-        self.watch.rest();
-    }
-
-    /// The answer is complete.
-    pub(super) fn answered(&self) {
-        self.state.store(IDLE, Ordering::Relaxed);
-        self.watch.within(self.timeouts.idle);
-    }
-
-    /// Until it is unset, the connection's end would tell an HTTP/1.0 client that its answer is whole.
-    pub(super) fn set_open_ended(&self, open_ended: bool) {
-        self.open_ended.store(open_ended, Ordering::Relaxed);
-    }
-
-    /// Whether a head has begun and is not complete.
-    pub(super) fn is_in_head(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == HEAD
-    }
-
-    pub(super) fn watch(&self) -> &Watch {
-        &self.watch
-    }
-
-    fn stalled(&self) {
-        self.watch.within(self.timeouts.write);
-    }
-
-    fn moved(&self) {
-        if self.state.load(Ordering::Relaxed) == BUSY {
-            self.watch.rest();
-        } else {
-            self.watch.within(self.timeouts.idle);
-        }
-    }
-}
+use super::{
+    http2::{Blocks, PREFACE},
+    phase::Phase,
+    sniff::{Sniff, Sniffed},
+};
 
 /// A client's socket.
 #[derive(Debug)]
 pub(super) struct ClientIo {
     tcp: TcpStream,
     phase: Arc<Phase>,
+    reading: Reading,
+    /// What was read to know the protocol, and is to be read once more.
+    again: Bytes,
     stalled: bool,
 }
 
+/// How what comes is looked at on its way.
+#[derive(Debug)]
+enum Reading {
+    /// Nothing is known yet. Read by HTTP/1.1, which gets nothing of a preface.
+    Sniffing(Sniff),
+    Http1,
+    /// It was HTTP/2; whoever reads is to make way.
+    Preface,
+    Http2 {
+        blocks: Blocks,
+        /// Reads in a row that brought something.
+        row: u8,
+    },
+}
+
 impl ClientIo {
+    /// A socket on which the client says what it speaks.
     pub(super) fn new(tcp: TcpStream, phase: Arc<Phase>) -> Self {
         Self {
             tcp,
             phase,
+            reading: Reading::Sniffing(Sniff::default()),
+            again: Bytes::new(),
             stalled: false,
         }
     }
 
+    /// The same socket for HTTP/2, whose preface has come.
+    pub(super) fn into_http2(mut self) -> Self {
+        let mut blocks = Blocks::default();
+        blocks.read(self.again.get(PREFACE.len()..).unwrap_or_default());
+        self.phase.set_in_head(blocks.in_block());
+        self.reading = Reading::Http2 { blocks, row: 0 };
+        self
+    }
+
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match (&written, self.stalled) {
-            (Poll::Pending, false) => {
-                self.stalled = true;
-                self.phase.stalled();
-            }
-            (Poll::Ready(_), true) => {
-                self.stalled = false;
-                self.phase.moved();
-            }
-            _ => {}
+        let stalled = written.is_pending();
+        if stalled != self.stalled {
+            self.stalled = stalled;
+            self.phase.set_stalled(stalled);
         }
         written
+    }
+
+    /// The first bytes: passed on as they are, unless they may begin a preface.
+    fn poll_first(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        mut sniff: Sniff,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        loop {
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer))?;
+            let new = &buffer.filled()[before..];
+            let held = sniff.held();
+            let sniffed = if new.is_empty() {
+                // The client has said all.
+                Sniffed::Other
+            } else {
+                self.phase.received();
+                sniff.read(new)
+            };
+            if sniffed == Sniffed::Other && held.is_empty() {
+                self.reading = Reading::Http1;
+                return Poll::Ready(Ok(()));
+            }
+            if sniffed != Sniffed::Undecided {
+                self.again = [held, new].concat().into();
+            }
+            buffer.set_filled(before);
+            match sniffed {
+                Sniffed::Undecided => self.reading = Reading::Sniffing(sniff),
+                Sniffed::Http2 => {
+                    self.reading = Reading::Preface;
+                    self.phase.set_speaks_http2();
+                    return Poll::Pending;
+                }
+                Sniffed::Other => {
+                    self.reading = Reading::Http1;
+                    self.read_again(buffer);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    fn read_again(&mut self, buffer: &mut ReadBuf<'_>) {
+        let length = self.again.len().min(buffer.remaining());
+        buffer.put_slice(&self.again[..length]);
+        self.again.advance(length);
+        if self.again.is_empty() {
+            self.again = Bytes::new();
+        }
     }
 }
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
-        if self.phase.open_ended.load(Ordering::Relaxed) {
+        if self.phase.is_open_ended() {
             // A reset and no orderly end: the answer was cut.
             let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
         }
@@ -146,10 +145,37 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        match &mut this.reading {
+            Reading::Sniffing(sniff) => {
+                let sniff = *sniff;
+                return this.poll_first(cx, buffer, sniff);
+            }
+            Reading::Preface => return Poll::Pending,
+            Reading::Http2 { row, .. } if *row == MAX_ROW => {
+                // h2 reads on as long as there is anything: a flood of small frames would keep others waiting.
+                *row = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Reading::Http1 | Reading::Http2 { .. } => {}
+        }
+        if !this.again.is_empty() {
+            this.read_again(buffer);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.tcp).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.phase.received();
+        let read = Pin::new(&mut this.tcp).poll_read(cx, buffer);
+        let new = &buffer.filled()[before..];
+        match &mut this.reading {
+            Reading::Http2 { row, .. } if new.is_empty() => *row = 0,
+            Reading::Http2 { blocks, row } => {
+                *row += 1;
+                blocks.read(new);
+                this.phase.set_in_head(blocks.in_block());
+            }
+            _ if new.is_empty() => {}
+            _ => this.phase.received(),
         }
         read
     }
@@ -187,6 +213,5 @@ impl AsyncWrite for ClientIo {
     }
 }
 
-const IDLE: u8 = 0;
-const HEAD: u8 = 1;
-const BUSY: u8 = 2;
+/// Reads in a row before others have their turn.
+const MAX_ROW: u8 = 16;

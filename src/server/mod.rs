@@ -7,13 +7,17 @@ use tokio::sync::watch;
 use crate::{app::App, clock::Watchdog, compile::Limits, stack::stack, upstream::Pools};
 
 mod connection;
+mod handler;
+mod http2;
 mod io;
 mod listener;
+mod phase;
+mod sniff;
 mod worker;
 
 pub use connection::HeadLimits;
-pub use io::ClientTimeouts;
 pub use listener::BindError;
+pub use phase::ClientTimeouts;
 pub use worker::WorkerLimits;
 
 /// Why serving ended, or did not begin.
@@ -102,6 +106,7 @@ fn worker_limits(limits: &Limits, workers: usize) -> WorkerLimits {
             bytes: limits.header_bytes,
             fields: limits.headers,
         },
+        streams: limits.streams,
         client: ClientTimeouts {
             head: limits.header_timeout,
             idle: limits.keep_alive,

@@ -1,7 +1,6 @@
 //! One worker: a thread with its own runtime, its own sockets, its clients and its pools.
 
 use std::{
-    convert::Infallible,
     io,
     net::SocketAddr,
     sync::{
@@ -11,25 +10,18 @@ use std::{
     time::Duration,
 };
 
-use http::Response;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
 use super::{
-    connection::{HeadLimits, Serving, serve},
-    io::ClientTimeouts,
+    connection::{HeadLimits, Serving, Stack, serve},
     listener,
+    phase::ClientTimeouts,
 };
-use crate::{
-    clock::Watchdog,
-    layers::{Connection, Inbound, ReplyBody},
-    telemetry::metrics::Metrics,
-    upstream::Pools,
-};
+use crate::{clock::Watchdog, layers::Connection, telemetry::metrics::Metrics, upstream::Pools};
 
 /// What bounds one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +30,8 @@ pub struct WorkerLimits {
     pub connections: usize,
     /// How large the head of a request may be.
     pub head: HeadLimits,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams: u32,
     /// How long a client may take.
     pub client: ClientTimeouts,
     /// How long requests in flight may go on after the signal to end.
@@ -54,13 +48,7 @@ pub(super) struct Worker<S> {
     pub(super) shutdown: watch::Receiver<bool>,
 }
 
-impl<S> Worker<S>
-where
-    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-{
+impl<S: Stack> Worker<S> {
     /// Accepts and serves until the signal to end, then drains.
     ///
     /// # Errors
@@ -70,6 +58,7 @@ where
         let serving = Serving {
             stack: self.stack.clone(),
             limits: self.limits.head,
+            streams: self.limits.streams,
             timeouts: self.limits.client,
             draining: Arc::clone(&draining),
             metrics: self.metrics.clone(),
@@ -112,13 +101,7 @@ struct Acceptor<S> {
     shutdown: watch::Receiver<bool>,
 }
 
-impl<S> Acceptor<S>
-where
-    S: Service<Inbound, Response = Response<ReplyBody>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-{
+impl<S: Stack> Acceptor<S> {
     async fn run(self, listener: TcpListener) {
         let Ok(local) = listener.local_addr() else {
             return;
@@ -182,7 +165,7 @@ where
         let served = serve(
             self.serving.clone(),
             tcp,
-            Connection::new(peer, local),
+            Connection::new(peer, local).with_fields(self.serving.limits.fields),
             self.watchdog.watch(),
         );
         self.tasks.spawn(async move {

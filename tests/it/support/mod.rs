@@ -4,6 +4,7 @@
 
 mod canary;
 mod client;
+pub mod h2;
 mod process;
 mod proxy;
 mod relay;
@@ -21,6 +22,7 @@ use std::{
 pub use self::{
     canary::{SECRET, check, logged_lines, token},
     client::{Answer, Client},
+    h2::H2,
     process::{Process, bearerd},
     proxy::{TestProxy, text_of},
     relay::Relay,
