@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     clock::{self, Instant},
-    credentials::{Credentials, SlotState},
+    credentials::{CredentialView, Credentials, SlotState, Verifications},
     routes::Route,
     telemetry::metrics::{Metrics, Samples, table},
 };
@@ -121,11 +121,30 @@ fn collect(credentials: &Credentials, samples: &mut Samples) {
             &[name],
             counters.store_failures,
         );
+        collect_verifications(of_a_name, samples);
         if let Some(subjects) = view.subjects {
             samples.gauge(&table::CREDENTIAL_SUBJECTS, &[name], subjects.kept as f64);
             samples.counter(&table::CREDENTIAL_EVICTED, &[name], subjects.evicted);
         }
     }
+}
+
+fn collect_verifications(of_a_name: &[CredentialView], samples: &mut Samples) {
+    let name = &*of_a_name[0].name;
+    let sum =
+        |of: fn(&Verifications) -> u64| of_a_name.iter().map(|it| of(&it.verifications)).sum();
+    for (outcome, count) in [
+        ("ok", sum(|it| it.ok)),
+        ("refused", sum(|it| it.refused)),
+        ("failed", sum(|it| it.failed)),
+    ] {
+        samples.counter(&table::CREDENTIAL_VERIFICATIONS, &[name, outcome], count);
+    }
+    let refused = of_a_name
+        .iter()
+        .any(|it| it.successor.is_some_and(|successor| successor.refused));
+    let is = if refused { 1.0 } else { 0.0 };
+    samples.gauge(&table::CREDENTIAL_SECRET_REFUSED, &[name], is);
 }
 
 struct Inner {

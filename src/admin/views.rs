@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    credentials::CredentialView,
+    credentials::{CredentialView, FailureKind},
     routes::{Allow, Route},
     upstream::Scheme,
 };
@@ -63,6 +63,8 @@ pub struct CredentialJson {
     failures: u64,
     adopted: u64,
     store_errors: u64,
+    /// A changed secret that is not in use yet; null where the one of the file is.
+    successor: Option<SuccessorJson>,
     /// How many users' tokens are kept; null where all share one.
     subjects: Option<usize>,
     subjects_evicted: Option<u64>,
@@ -73,6 +75,15 @@ struct FetchJson {
     ago: f64,
     took: f64,
     outcome: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct SuccessorJson {
+    /// `verifying`, or `refused`: then what was there before stays in use.
+    state: &'static str,
+    failures: u32,
+    outcome: Option<&'static str>,
+    next_try_in: Option<f64>,
 }
 
 impl From<CredentialView> for CredentialJson {
@@ -99,6 +110,12 @@ impl From<CredentialView> for CredentialJson {
             failures: view.counters.failures,
             adopted: view.counters.adopted,
             store_errors: view.counters.store_failures,
+            successor: view.successor.map(|it| SuccessorJson {
+                state: it.state(),
+                failures: it.failures,
+                outcome: it.failure.map(FailureKind::as_str),
+                next_try_in: seconds(it.next_try_in),
+            }),
             subjects: view.subjects.map(|it| it.kept),
             subjects_evicted: view.subjects.map(|it| it.evicted),
         }

@@ -37,7 +37,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let runtime = small_runtime()?;
     let compiled = file::look(&path, &runtime, compile::load_file)?;
     let handle = find(&compiled.credentials, &args.name)?;
-    let Some(login) = handle.login() else {
+    let source = handle.source();
+    let Some(login) = source.login() else {
         let name = &args.name;
         return Err(
             Failure::usage(format!("the credential `{name}` needs no person to log in"))

@@ -33,7 +33,34 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let json = serde_json::to_string_pretty(&all).unwrap_or_default();
         return output::data(json + "\n");
     }
-    output::data(table(&all))
+    output::data(table(&all) + &successors(&all))
+}
+
+/// A line for each changed secret that is not in use, after an empty one.
+fn successors(all: &[Value]) -> String {
+    let mut text = String::new();
+    for credential in all {
+        let (name, successor) = (&credential["name"], &credential["successor"]);
+        let (Some(name), Some(state)) = (name.as_str(), successor["state"].as_str()) else {
+            continue;
+        };
+        let outcome = successor["outcome"].as_str();
+        let next = successor["next_try_in"].as_f64().map(span);
+        let what = match (state, outcome) {
+            ("refused", outcome) => format!("is refused ({})", outcome.unwrap_or("rejected")),
+            (_, Some(outcome)) => format!("can't be tried yet ({outcome})"),
+            (_, None) => "is being tried".to_owned(),
+        };
+        let again = next.map_or(String::new(), |next| format!(", tried again in {next}"));
+        let _ = write!(
+            text,
+            "\n{name}: the changed secret {what}, the old one stays in use{again}"
+        );
+    }
+    match text.is_empty() {
+        true => text,
+        false => text + "\n",
+    }
 }
 
 fn table(all: &[Value]) -> String {
@@ -108,6 +135,21 @@ fn span(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_changed_secret_that_is_not_in_use_is_told_below() {
+        let all = serde_json::json!([
+            { "name": "a", "successor": { "state": "refused", "failures": 2, "outcome": "rejected", "next_try_in": 59.6 } },
+            { "name": "b", "successor": { "state": "verifying", "failures": 0, "outcome": null, "next_try_in": null } },
+            { "name": "c", "successor": null },
+        ]);
+        assert_eq!(
+            successors(all.as_array().unwrap()),
+            "\na: the changed secret is refused (rejected), the old one stays in use, tried again in 1m0s\
+             \nb: the changed secret is being tried, the old one stays in use\n"
+        );
+        assert_eq!(successors(&[]), "");
+    }
 
     #[test]
     fn a_credential_is_one_line_of_a_table() {

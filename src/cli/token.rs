@@ -81,7 +81,7 @@ fn of_subject(handle: &CredentialHandle, args: &Args) -> Result<CredentialHandle
                     .hint("leave `--subject` away"),
             );
         }
-        (Some(text), true) if handle.tokens_from().is_some() => {
+        (Some(text), true) if handle.source().tokens_from().is_some() => {
             let token = SubjectToken {
                 token: Secret::new(text.clone()),
                 expires: None,

@@ -119,6 +119,11 @@ impl Decode for SecretSource {
 }
 
 impl SecretSource {
+    /// Whether it stands in the configuration itself.
+    pub fn is_literal(&self) -> bool {
+        matches!(self, Self::Literal(_))
+    }
+
     fn decode_long(key: &str, node: &Node, decoder: &mut Decoder) -> Option<Self> {
         match key {
             "env" => {

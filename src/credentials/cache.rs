@@ -2,43 +2,41 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize},
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
 
 use super::{
-    CacheSettings, Call, Counters, CredentialError, CredentialErrorKind, FailureKind, FetchError,
-    FetchView, Lease, Rejection, Source, Subject,
-    flight::{Landing, Landings},
+    CacheSettings, Call, Counters, FetchError, FetchView, Lease, Rejection, Source, Subject,
+    flight::Landings,
     lease::Generation,
-    life::{Life, Refusal, Want},
+    life::{Life, Refusal},
+    process::Process,
     renewal::Kept,
-    store::{SlotId, Store, StoreError},
+    sources::Sources,
+    store::{Store, StoreError},
     subjects::Subjects,
     watched::Stamp,
 };
 use crate::clock::{self, Instant};
 
 mod look;
+mod succession;
+mod wait;
 
 /// One credential of one subject.
 pub(super) struct Slot {
     /// What requests lease: read with one atomic load, written by whoever holds `state`.
     current: ArcSwapOption<Generation>,
     pub(super) name: Arc<str>,
-    pub(super) source: Arc<dyn Source>,
+    /// Shared by all slots of the credential.
+    pub(super) sources: Arc<Sources>,
     /// Where its credential outlives the process, or is shared.
     pub(super) store: Option<Arc<dyn Store>>,
-    pub(super) id: SlotId,
-    /// Holds up the end of the process while a refresh token is under way.
-    pub(super) spending: TaskTracker,
+    pub(super) process: Arc<Process>,
     pub(super) subject: Subject,
     pub(super) kin: Kin,
     state: Mutex<State>,
@@ -90,12 +88,13 @@ impl Slot {
         name: Arc<str>,
         source: Arc<dyn Source>,
         store: Option<Arc<dyn Store>>,
-        spending: TaskTracker,
+        process: Arc<Process>,
         settings: CacheSettings,
         subjects: Option<Subjects>,
     ) -> Self {
         let kin = subjects.map_or(Kin::Alone, |subjects| Kin::Root(Arc::new(subjects)));
-        Self::with(name, source, store, spending, settings, Subject::Own, kin)
+        let sources = Arc::new(Sources::new(source));
+        Self::with(name, sources, store, process, settings, Subject::Own, kin)
     }
 
     /// One of the same credential, for a subject.
@@ -104,30 +103,29 @@ impl Slot {
             prewarm: false,
             ..self.state().settings
         };
-        let (name, source) = (Arc::clone(&self.name), Arc::clone(&self.source));
+        let (name, sources) = (Arc::clone(&self.name), Arc::clone(&self.sources));
         let (store, kin) = (self.store.clone(), Kin::Of(home));
-        let spending = self.spending.clone();
-        Self::with(name, source, store, spending, settings, subject, kin)
+        let process = Arc::clone(&self.process);
+        Self::with(name, sources, store, process, settings, subject, kin)
     }
 
     fn with(
         name: Arc<str>,
-        source: Arc<dyn Source>,
+        sources: Arc<Sources>,
         store: Option<Arc<dyn Store>>,
-        spending: TaskTracker,
+        process: Arc<Process>,
         settings: CacheSettings,
         subject: Subject,
         kin: Kin,
     ) -> Self {
-        let mut life = Life::new(source.renewable());
+        let mut life = Life::new(sources.current().renewable());
         life.probe_after(settings.probe_after);
         Self {
             current: ArcSwapOption::empty(),
-            id: SlotId::new(&name, source.fingerprint(), subject.key()),
             name,
-            source,
+            sources,
             store,
-            spending,
+            process,
             subject,
             kin,
             state: Mutex::new(State {
@@ -156,62 +154,6 @@ impl Slot {
             .filter(|generation| generation.is_alive(now))?;
         generation.count_use();
         Some(Lease(Arc::clone(generation)))
-    }
-
-    fn try_lease(&self) -> Option<Lease> {
-        self.try_lease_at(clock::now())
-    }
-
-    /// The way of a request that found nothing: joins the flight, shares its outcome.
-    pub(super) async fn lease(self: Arc<Self>, wait: Duration) -> Result<Lease, CredentialError> {
-        if let Some(lease) = self.try_lease() {
-            return Ok(lease);
-        }
-        let began = clock::now();
-        let deadline = began + wait;
-        let mut waiting = None;
-        loop {
-            let flight = match self.want()? {
-                None => match self.try_lease() {
-                    Some(lease) => return Ok(lease),
-                    // It ended in this very moment: ask again.
-                    None => continue,
-                },
-                Some(flight) => flight,
-            };
-            if waiting.is_none() {
-                waiting = Some(Waiting::enter(&self, began)?);
-            }
-            match tokio::time::timeout_at(deadline, self.landings.wait(flight)).await {
-                Err(_) => return Err(self.out_of_time(wait)),
-                Ok(Landing::Failed(error)) => return Err(self.error(&error)),
-                Ok(Landing::Arrived) => {}
-            }
-            if let Some(lease) = self.try_lease() {
-                return Ok(lease);
-            }
-        }
-    }
-
-    /// The flight to wait for; none when there is a credential after all.
-    fn want(&self) -> Result<Option<u64>, CredentialError> {
-        let mut state = self.state();
-        match state.life.want(clock::now()) {
-            Want::Ready => Ok(None),
-            Want::Wait(flight) => {
-                drop(state);
-                self.bell.notify_one();
-                Ok(Some(flight))
-            }
-            Want::Failed { .. } => {
-                let error = state.last_error.clone().unwrap_or_else(|| {
-                    FetchError::transient(FailureKind::Internal, "no attempt was made")
-                });
-                drop(state);
-                self.bell.notify_one();
-                Err(self.error(&error))
-            }
-        }
     }
 
     pub(super) fn reject(&self, lease: &Lease) -> Rejection {
@@ -301,26 +243,6 @@ impl Slot {
         }
     }
 
-    pub(super) fn error(&self, error: &FetchError) -> CredentialError {
-        let retry_in = self.state().life.retry_in(clock::now());
-        CredentialError {
-            credential: Arc::clone(&self.name),
-            kind: error.kind.into(),
-            // In doubt, no time helps: only a person.
-            retry_after: retry_in.filter(|_| error.kind != FailureKind::InDoubt),
-            detail: error.own_words().into(),
-        }
-    }
-
-    fn out_of_time(&self, wait: Duration) -> CredentialError {
-        CredentialError {
-            credential: Arc::clone(&self.name),
-            kind: CredentialErrorKind::Timeout,
-            retry_after: Some(Duration::from_secs(1)),
-            detail: format!("no token within {wait:?}").into(),
-        }
-    }
-
     /// Whether there is nothing left in it that would be missed.
     pub(super) fn is_spent(&self, now: Instant) -> bool {
         let state = self.state();
@@ -351,34 +273,3 @@ impl Drop for Slot {
 
 /// Twice the longest pause after a failure.
 const REMEMBERED: Duration = Duration::from_secs(30 * 60);
-
-/// A request among the waiters, counted while it is there.
-struct Waiting<'a> {
-    slot: &'a Slot,
-    began: Instant,
-}
-
-impl<'a> Waiting<'a> {
-    fn enter(slot: &'a Slot, began: Instant) -> Result<Self, CredentialError> {
-        let most = slot.state().settings.max_waiters;
-        let waiting = Self { slot, began };
-        if slot.waiters.fetch_add(1, Ordering::Relaxed) < most {
-            return Ok(waiting);
-        }
-        Err(CredentialError {
-            credential: Arc::clone(&slot.name),
-            kind: CredentialErrorKind::Overloaded,
-            retry_after: Some(Duration::from_secs(1)),
-            detail: format!("{most} requests wait for it already").into(),
-        })
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.slot.waiters.fetch_sub(1, Ordering::Relaxed);
-        let mut state = self.slot.state();
-        state.counters.waits += 1;
-        state.counters.waited.observe(clock::now() - self.began);
-    }
-}

@@ -129,21 +129,24 @@ impl ClientAuth {
         matches!(self, Self::Basic(_) | Self::BasicRaw(_))
     }
 
-    /// The certificate is the endpoint's, and in its fingerprint.
+    /// The client is part of what a token is for, how it is shown is not. The certificate is the endpoint's, and in its
+    /// fingerprint.
     pub(super) fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
         let (method, id, secret) = match self {
-            Self::Basic(client) => (1, client.id.as_str(), Some(&client.secret)),
-            Self::BasicRaw(client) => (2, client.id.as_str(), Some(&client.secret)),
-            Self::Body(client) => (3, client.id.as_str(), Some(&client.secret)),
-            Self::None { id } => (4, id.as_str(), None),
-            Self::Nobody => (5, "", None),
-            Self::Tls { id } => (6, id.as_str(), None),
-            Self::Assertion(assertion) => return assertion.fingerprint(builder.number(7)),
+            Self::Basic(client) => (1, Some(&client.id), Some(&client.secret)),
+            Self::BasicRaw(client) => (2, Some(&client.id), Some(&client.secret)),
+            Self::Body(client) => (3, Some(&client.id), Some(&client.secret)),
+            Self::None { id } => (4, Some(id), None),
+            Self::Nobody => (5, None, None),
+            Self::Tls { id } => (6, Some(id), None),
+            Self::Assertion(assertion) => (7, Some(&assertion.id), None),
         };
         builder
-            .number(method)
-            .text(id)
-            .option(secret, FingerprintBuilder::secret)
+            .option(id, |b, id| b.text(id))
+            .authentication(|b| match self {
+                Self::Assertion(assertion) => assertion.fingerprint(b.number(method)),
+                _ => b.number(method).option(secret, FingerprintBuilder::secret),
+            })
     }
 }
 
@@ -176,7 +179,7 @@ impl Assertion {
             Audience::Text(text) => Some(text.as_str()),
         };
         self.key
-            .fingerprint(builder.text(&self.id))
+            .fingerprint(builder)
             .list(self.header.iter(), |b, (name, value)| {
                 b.text(name).text(&value.to_string())
             })

@@ -1,4 +1,4 @@
-//! A strong, injective hash over a source's whole configuration: the identity of a slot.
+//! Strong, injective hashes over a source's configuration: over the whole, and over what its credentials are for.
 
 use std::fmt;
 
@@ -8,16 +8,28 @@ use crate::secret::Secret;
 
 /// Identifies a configuration; never shown, since a weak secret could be guessed from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub struct Fingerprint {
+    whole: [u8; 32],
+    purpose: [u8; 32],
+}
 
 impl Fingerprint {
     pub(super) fn into_bytes(self) -> [u8; 32] {
-        self.0
+        self.whole
+    }
+
+    /// Of all but the [authentication](FingerprintBuilder::authentication): equal where credentials are for the same,
+    /// whoever can prove a claim to them.
+    pub(super) fn purpose(self) -> Self {
+        Self {
+            whole: self.purpose,
+            purpose: self.purpose,
+        }
     }
 
     /// Some of its bits, as a number.
     pub(super) fn spread(&self) -> usize {
-        let [a, b, c, d, ..] = self.0;
+        let [a, b, c, d, ..] = self.whole;
         u32::from_be_bytes([a, b, c, d]) as usize
     }
 }
@@ -32,7 +44,10 @@ impl fmt::Debug for Fingerprint {
 ///
 /// Each field is preceded by its length, so ("ab", "c") and ("a", "bc") differ.
 #[derive(Clone)]
-pub struct FingerprintBuilder(Context);
+pub struct FingerprintBuilder {
+    whole: Context,
+    purpose: Context,
+}
 
 impl fmt::Debug for FingerprintBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,7 +58,11 @@ impl fmt::Debug for FingerprintBuilder {
 impl FingerprintBuilder {
     /// Begins with the grant's key.
     pub fn new(grant: &str) -> Self {
-        Self(Context::new(&SHA256)).text(grant)
+        Self {
+            whole: Context::new(&SHA256),
+            purpose: Context::new(&SHA256),
+        }
+        .text(grant)
     }
 
     /// Adds a text.
@@ -57,10 +76,8 @@ impl FingerprintBuilder {
     }
 
     /// Adds bytes.
-    pub fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.0.update(&(bytes.len() as u64).to_be_bytes());
-        self.0.update(bytes);
-        self
+    pub fn bytes(self, bytes: &[u8]) -> Self {
+        self.both(bytes, bytes)
     }
 
     /// Adds a number.
@@ -70,7 +87,19 @@ impl FingerprintBuilder {
 
     /// Adds another configuration, by its fingerprint.
     pub fn fingerprint(self, other: Fingerprint) -> Self {
-        self.bytes(&other.0)
+        self.both(&other.whole, &other.purpose)
+    }
+
+    /// Adds what shows the server that the account is ours, and says nothing of which account or what for.
+    ///
+    /// A change of it alone is tried out before it replaces anything, and the old token is sent meanwhile. So what is
+    /// in doubt stays outside: a change of that takes effect at once.
+    pub fn authentication(self, add: impl FnOnce(Self) -> Self) -> Self {
+        let purpose = self.purpose.clone();
+        Self {
+            purpose,
+            ..add(self)
+        }
     }
 
     /// Adds something that may be absent; absent and empty differ.
@@ -93,15 +122,50 @@ impl FingerprintBuilder {
 
     /// Ends.
     pub fn finish(self) -> Fingerprint {
-        let mut out = [0; 32];
-        out.copy_from_slice(self.0.finish().as_ref());
-        Fingerprint(out)
+        Fingerprint {
+            whole: finished(self.whole),
+            purpose: finished(self.purpose),
+        }
     }
+
+    fn both(mut self, whole: &[u8], purpose: &[u8]) -> Self {
+        for (context, bytes) in [(&mut self.whole, whole), (&mut self.purpose, purpose)] {
+            context.update(&(bytes.len() as u64).to_be_bytes());
+            context.update(bytes);
+        }
+        self
+    }
+}
+
+fn finished(context: Context) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn authentication_changes_the_whole_and_not_the_purpose() {
+        let with = |scope: &str, secret: &str| {
+            FingerprintBuilder::new("g")
+                .authentication(|b| b.text(secret))
+                .text(scope)
+                .finish()
+        };
+        assert_ne!(with("a", "one"), with("a", "two"));
+        assert_eq!(with("a", "one").purpose(), with("a", "two").purpose());
+        assert_ne!(with("a", "one").purpose(), with("b", "one").purpose());
+        let around = |secret| {
+            FingerprintBuilder::new("h")
+                .fingerprint(with("a", secret))
+                .finish()
+        };
+        assert_ne!(around("one"), around("two"));
+        assert_eq!(around("one").purpose(), around("two").purpose());
+    }
 
     fn of(fields: &[&str]) -> Fingerprint {
         fields

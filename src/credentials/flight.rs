@@ -25,6 +25,8 @@ pub(super) enum Landing {
     Arrived,
     /// There is none.
     Failed(FetchError),
+    /// Nothing was learnt: whoever needs one asks again.
+    Again,
 }
 
 /// The newest flight that landed.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::{Retry, pace, refusals::Refusals};
 use crate::clock::Instant;
 
+mod aside;
 mod events;
 mod look;
 

@@ -67,9 +67,11 @@ impl Linked {
         self.handle.get()
     }
 
-    /// Adds what decides which credential this is.
+    /// Adds what decides which credential this is. By which secret that is obtained is its own affair.
     pub fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
-        builder.text(&self.name).fingerprint(self.fingerprint)
+        builder
+            .text(&self.name)
+            .fingerprint(self.fingerprint.purpose())
     }
 
     /// The credential, obtained if it has to be.

@@ -14,6 +14,7 @@ mod fingerprint;
 mod flight;
 mod form;
 pub mod grants;
+mod handle;
 mod jose;
 mod lease;
 mod life;
@@ -21,6 +22,7 @@ mod linked;
 mod login;
 mod pace;
 pub mod presets;
+mod process;
 pub mod recipe;
 mod refresher;
 mod refusals;
@@ -28,6 +30,7 @@ mod registry;
 mod renewal;
 pub(crate) mod rfc3339;
 mod source;
+mod sources;
 mod store;
 mod subject;
 mod subjects;
@@ -46,17 +49,21 @@ pub use dpop::{Bound, DPOP, DPOP_NONCE, Nonce, ProofAlgorithm, ProofKey};
 pub use endpoint::{ClientIdentity, Endpoint, EndpointError, EndpointSettings};
 pub use error::{CredentialError, CredentialErrorKind, FailureKind, FetchError, Refused, Retry};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
+pub use handle::{CredentialHandle, Rejection};
 pub use jose::{Algorithm, KeyError, SignError, SigningKey, random_id};
 pub use lease::Lease;
 pub use linked::Linked;
 pub use login::{Login, LoginFile, Person};
-pub use registry::{CacheSettings, CredentialHandle, Credentials, Obtained, Rejection, obtain};
+pub use registry::{CacheSettings, Credentials, Obtained, obtain};
 pub use source::{BoxFuture, Credential, Fetch, PartName, Refreshing, Source};
 pub use store::{AnyStore, FileStore, Keyring, KeyringError, RedisServer, RedisStore};
 pub use subject::{Subject, SubjectError, SubjectToken, TokensFrom};
 pub use token_call::{Ask, Extras, Target, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
-pub use view::{Account, Counters, CredentialView, FetchView, SlotState, SubjectsView};
+pub use view::{
+    Account, Counters, CredentialView, FetchView, SlotState, SubjectsView, SuccessorView,
+    Verifications,
+};
 pub use watched::Watched;
 
 #[cfg(test)]

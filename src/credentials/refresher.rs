@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::sync::Notify;
 
 use super::{
-    FetchError, FetchView,
+    FetchError, FetchView, Retry, Source,
     cache::{Kin, Slot, State},
     calls::Calls,
     flight::Landing,
@@ -20,8 +20,9 @@ use super::{
 use crate::clock::{self, Instant};
 
 /// Starts the task of a new slot.
-pub(super) fn start(slot: &Arc<Slot>, control: &Handle) {
-    control.spawn(serve(Arc::downgrade(slot), Arc::clone(&slot.bell)));
+pub(super) fn start(slot: &Arc<Slot>) {
+    let serving = serve(Arc::downgrade(slot), Arc::clone(&slot.bell));
+    slot.process.control.spawn(serving);
 }
 
 /// Serves one slot until nobody refers to it any more. A call that is under way is always finished.
@@ -39,10 +40,15 @@ async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
             }
             next
         };
+        let trial = present.trial_due();
         match next {
             Next::Fetch(purpose) => fly(&present, purpose).await,
             Next::Expired => {}
+            Next::Sleep(_) | Next::Idle if trial.is_some_and(|at| at <= clock::now()) => {
+                present.begin_trial();
+            }
             Next::Sleep(until) => {
+                let until = trial.map_or(until, |trial| trial.min(until));
                 drop(present);
                 tokio::select! {
                     () = tokio::time::sleep_until(until) => {}
@@ -55,7 +61,9 @@ async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
                     return;
                 }
                 drop(present);
-                if is_child {
+                if let Some(trial) = trial {
+                    let _ = tokio::time::timeout_at(trial, bell.notified()).await;
+                } else if is_child {
                     // Looked at again: who held it may have gone without a word.
                     let _ = tokio::time::timeout(LINGERS, bell.notified()).await;
                 } else {
@@ -76,6 +84,12 @@ fn forgotten(slot: &Arc<Slot>) -> bool {
 
 fn expire(slot: &Slot, state: &mut State, used: bool) {
     slot.publish(state, None);
+    if matches!(slot.kin, Kin::Alone) && slot.sources.take_over() {
+        state.life.forgive();
+        if used {
+            let _ = state.life.want(clock::now());
+        }
+    }
     if used && state.last_error.is_some() {
         tracing::warn!(credential = %slot.name, "expired, and no successor could be had");
     } else {
@@ -85,12 +99,20 @@ fn expire(slot: &Slot, state: &mut State, used: bool) {
 
 /// One token call and what comes of it.
 async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
+    if purpose == Purpose::Ahead {
+        if let Some(successor) = slot.sources.take_due(clock::now()) {
+            return try_out(slot, &successor).await;
+        }
+    } else if matches!(slot.kin, Kin::Alone) {
+        slot.sources.take_over();
+    }
+    let source = slot.source();
     let began = clock::now();
     // Before they are read: what changes in between is seen by the next look.
-    let files = watched::stamps(&*slot.source);
+    let files = watched::stamps(&*source);
     slot.state().files = files;
     let calls = Calls::default();
-    let result = renewal::obtain(slot, purpose, &calls).await;
+    let result = renewal::obtain(slot, &source, purpose, &calls).await;
     let ended = clock::now();
     let view = FetchView {
         ago: Duration::ZERO,
@@ -101,7 +123,11 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     state.last_calls = calls.take();
     let adopted = result.as_ref().is_ok_and(|obtained| obtained.adopted);
     let landing = match result {
-        Ok(obtained) => arrived(slot, &mut state, obtained, ended),
+        Ok(obtained) => arrived(slot, &mut state, obtained, &source, ended),
+        Err(error) if follows(slot, &state, &error) => {
+            state.life.let_be();
+            Some(Landing::Again)
+        }
         Err(error) => {
             let settled = state
                 .life
@@ -118,7 +144,7 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     }
     if let Some(landing) = landing {
         let flight = state.life.flight();
-        if matches!(landing, Landing::Failed(_)) && state.settings.prewarm && state.held.is_none() {
+        if !matches!(landing, Landing::Arrived) && state.settings.prewarm && state.held.is_none() {
             // Nobody may ask before it is there: readiness waits for it.
             let _ = state.life.want(ended);
         }
@@ -127,11 +153,70 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     }
 }
 
-/// Publishes what came; none while the waiters go on waiting.
+/// Whether the successor takes the place of the source that brought nothing, while there is nothing to send.
+fn follows(slot: &Slot, state: &State, error: &FetchError) -> bool {
+    if !matches!(slot.kin, Kin::Alone) || state.life.leasable(clock::now()) {
+        return false;
+    }
+    let follows = slot.sources.take_over();
+    if error.retry == Retry::Permanent {
+        // One that was refused, too, is at least what the file says: the next attempt is made with it.
+        slot.sources.give_up();
+    }
+    follows
+}
+
+/// One token call of a source that is to follow the one in use, while the token of that serves.
+async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
+    let began = clock::now();
+    let files = watched::stamps(&**successor);
+    let calls = Calls::default();
+    let result = renewal::obtain(slot, successor, Purpose::Ahead, &calls).await;
+    let ended = clock::now();
+    let mut state = slot.state();
+    let landing = match result {
+        Ok(obtained) => {
+            state.files = files;
+            state.last_calls = calls.take();
+            arrived(slot, &mut state, obtained, successor, ended)
+        }
+        Err(error) => {
+            state.life.let_be();
+            Some(Landing::Failed(error))
+        }
+    };
+    let view = FetchView {
+        ago: Duration::ZERO,
+        took: ended - began,
+        failure: None,
+    };
+    let outcome = match &landing {
+        Some(Landing::Failed(error)) => Err(error.clone()),
+        Some(_) => Ok(()),
+        None => Err(FetchError::malformed("its token was about to expire")),
+    };
+    match &outcome {
+        Ok(()) => record(&mut state, view, landing.as_ref(), ended),
+        Err(_) => state.counters.failing.observe(view.took),
+    }
+    let serves = state.life.leasable(ended);
+    let flight = state.life.flight();
+    drop(state);
+    slot.tried(successor, outcome.as_ref().map(|()| ()));
+    match landing {
+        // Whoever found its token gone meanwhile is not concerned: the source in use may bring another.
+        Some(Landing::Failed(_)) if !serves => slot.landings.land(flight, Landing::Again),
+        Some(landing) => slot.landings.land(flight, landing),
+        None => {}
+    }
+}
+
+/// Publishes what came from `source`; none while the waiters go on waiting.
 fn arrived(
     slot: &Arc<Slot>,
     state: &mut State,
     obtained: Obtained,
+    source: &Arc<dyn Source>,
     now: Instant,
 ) -> Option<Landing> {
     let Obtained {
@@ -155,7 +240,7 @@ fn arrived(
     // Built before the state machine hears of it: what can't stand in a header is a failure.
     let ends = credential.life.map(|life| credential.sent + life);
     let home = Arc::downgrade(slot);
-    let (number, key) = (state.life.generation() + 1, slot.source.proof_key());
+    let (number, key) = (state.life.generation() + 1, source.proof_key());
     let issue = match Issue::new(number, credential, home, key) {
         Ok(issue) => issue,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! All slots of the process, and the handles by which routes hold them.
+//! All slots of the process, by name and by what their credentials are for.
 
 use std::{
     collections::HashMap,
@@ -7,13 +7,12 @@ use std::{
 };
 
 use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
 
 use super::{
-    Account, Credential, CredentialError, CredentialView, Fetch, FetchError, Fingerprint, Lease,
-    Login, ProofKey, Source, Subject, TokensFrom,
+    Credential, CredentialError, CredentialHandle, CredentialView, Fetch, FetchError, Fingerprint,
+    Login, Source,
     cache::{Kin, Slot},
-    flight::Landing,
+    process::Process,
     refresher, renewal,
     store::{AnyStore, Store},
     subjects::Subjects,
@@ -27,12 +26,12 @@ pub struct Credentials(Arc<Registry>);
 
 #[derive(Debug)]
 struct Registry {
-    control: Handle,
+    process: Arc<Process>,
     store: OnceLock<Arc<dyn Store>>,
-    spending: TaskTracker,
     slots: Mutex<Slots>,
 }
 
+/// By name and purpose: the same credential with another secret has the same slot, so that it keeps its token.
 type Slots = HashMap<(Arc<str>, Fingerprint), Weak<Slot>>;
 
 /// How a credential is kept; no part of its identity.
@@ -63,9 +62,8 @@ impl Credentials {
     /// An empty cache whose token calls run on `control`.
     pub fn new(control: Handle) -> Self {
         Self(Arc::new(Registry {
-            control,
+            process: Arc::new(Process::new(control)),
             store: OnceLock::new(),
-            spending: TaskTracker::new(),
             slots: Mutex::default(),
         }))
     }
@@ -75,9 +73,11 @@ impl Credentials {
         let _ = self.0.store.set(store.into().0);
     }
 
-    /// The slot of this name and configuration, with its token and its flight if it exists already.
+    /// The hold on the credential of this name that `source` obtains.
     ///
-    /// A slot that no handle refers to any more is forgotten.
+    /// One of that name which is for the same exists already: it keeps its token and its flight, and where its secrets are
+    /// others, `source` is tried before it is used. One that is for something else has nothing in common with it. One
+    /// that no handle refers to any more is forgotten, with its tokens.
     pub fn handle(
         &self,
         name: &str,
@@ -91,41 +91,43 @@ impl Credentials {
         };
         let mut slots = self.slots();
         slots.retain(|_, slot| slot.strong_count() > 0);
-        let key = (Arc::from(name), source.fingerprint());
+        let key = (Arc::from(name), source.fingerprint().purpose());
         if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
+            drop(slots);
             slot.state().set(settings);
             if let Kin::Root(subjects) = &slot.kin {
                 subjects.set_most(settings.max_subjects);
             }
+            slot.propose(source);
             return CredentialHandle(slot);
         }
+        let slot = self.begin(Arc::clone(&key.0), source, settings);
+        slots.insert(key, Arc::downgrade(&slot));
+        CredentialHandle(slot)
+    }
+
+    /// A new slot, with its tasks.
+    fn begin(&self, name: Arc<str>, source: Arc<dyn Source>, settings: CacheSettings) -> Arc<Slot> {
         let subjects = source
             .per_subject()
-            .then(|| Subjects::new(settings.max_subjects, self.0.control.clone()));
+            .then(|| Subjects::new(settings.max_subjects));
         let store = self.store_of(&*source);
-        let spending = self.0.spending.clone();
-        let slot = Slot::new(
-            Arc::clone(&key.0),
-            source,
-            store,
-            spending,
-            settings,
-            subjects,
-        );
+        let shared = Arc::clone(&self.0.process);
+        let slot = Slot::new(name, source, store, shared, settings, subjects);
         let slot = Arc::new(slot);
-        slots.insert(key, Arc::downgrade(&slot));
-        refresher::start(&slot, &self.0.control);
-        watched::follow(&slot, &self.0.control);
+        refresher::start(&slot);
+        watched::follow(&slot);
         if settings.prewarm {
             slot.prewarm();
         }
-        CredentialHandle(slot)
+        slot
     }
 
     /// The end of the process: sends no refresh token any more, and waits for the successors of those that were sent.
     pub async fn finish(&self) {
-        self.0.spending.close();
-        let _ = tokio::time::timeout(renewal::LONGEST_END, self.0.spending.wait()).await;
+        let spending = &self.0.process.spending;
+        spending.close();
+        let _ = tokio::time::timeout(renewal::LONGEST_END, spending.wait()).await;
     }
 
     /// Renews the credential of this name now, whatever the back-off says; none where there is no such credential.
@@ -183,126 +185,6 @@ impl Credentials {
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A route's hold on one credential. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct CredentialHandle(Arc<Slot>);
-
-/// What a refusal by the upstream led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// Another try with [`CredentialHandle::lease`] will bring another token.
-    Renewing,
-    /// No other token is to be had now (cooling down after a fresh one was refused, or a static one).
-    NoOther,
-}
-
-impl CredentialHandle {
-    /// The credential's name in the file.
-    pub fn name(&self) -> &Arc<str> {
-        &self.0.name
-    }
-
-    /// The hit path: the current credential if it may be sent now. No lock, no wait, no allocation.
-    pub fn try_lease(&self) -> Option<Lease> {
-        self.0.try_lease_at(clock::now())
-    }
-
-    /// As [`Self::try_lease`] for a caller that has just read the clock: that is most of the cost.
-    pub fn try_lease_at(&self, now: clock::Instant) -> Option<Lease> {
-        self.0.try_lease_at(now)
-    }
-
-    /// The current credential, joining or starting the one fetch of its slot if there is none.
-    ///
-    /// Cancel safe: the fetch is owned by a task of the control runtime.
-    ///
-    /// # Errors
-    /// [`CredentialError`]: the flight's failure, at once while the slot backs off; `Timeout` after `wait`;
-    /// `Overloaded` when too many wait.
-    pub fn lease(
-        &self,
-        wait: Duration,
-    ) -> impl Future<Output = Result<Lease, CredentialError>> + Send + use<> {
-        Arc::clone(&self.0).lease(wait)
-    }
-
-    /// Whether each subject has a credential of its own, to be had by [`Self::of`].
-    pub fn is_per_subject(&self) -> bool {
-        matches!(self.0.kin, Kin::Root(_))
-    }
-
-    /// The hold on this subject's own credential; on the one of all where the source knows no subjects.
-    ///
-    /// # Errors
-    /// [`CredentialError`] `Overloaded`, where as many subjects as may be kept are all in use.
-    pub fn of(&self, subject: &Subject, now: clock::Instant) -> Result<Self, CredentialError> {
-        match &self.0.kin {
-            Kin::Root(subjects) if *subject != Subject::Own => {
-                subjects.slot(&self.0, subject, now).map(Self)
-            }
-            _ => Ok(self.clone()),
-        }
-    }
-
-    /// How a person logs in to it, where one has to.
-    pub fn login(&self) -> Option<&dyn Login> {
-        self.0.source.login()
-    }
-
-    /// Keeps what a login brought, for every process that shares the store.
-    ///
-    /// # Errors
-    /// [`FetchError`] where it can't be kept.
-    pub async fn keep(&self, credential: &Credential) -> Result<(), FetchError> {
-        renewal::replace(&self.0, credential).await
-    }
-
-    /// The key that its access tokens are bound to.
-    pub fn proof_key(&self) -> Option<&Arc<ProofKey>> {
-        self.0.source.proof_key()
-    }
-
-    /// The headers of a request whose tokens are exchanged for it.
-    pub fn tokens_from(&self) -> Option<&TokensFrom> {
-        self.0.source.tokens_from()
-    }
-
-    /// Reports that the upstream refused `lease`, which may be any subject's; a newer generation is left alone.
-    pub fn reject(&self, lease: &Lease) -> Rejection {
-        match lease.0.issue.slot.upgrade() {
-            Some(slot) => slot.reject(lease),
-            // Its slot had to make room: the next one fetches anew.
-            None => Rejection::Renewing,
-        }
-    }
-
-    /// Reports that the upstream accepted `lease` (one relaxed atomic store at most).
-    pub fn accept(&self, lease: &Lease) {
-        lease.0.issue.accept();
-    }
-
-    /// Renews now, whatever the back-off says; for an operator. The outcome of that call.
-    ///
-    /// # Errors
-    /// [`CredentialError`] of the call.
-    pub async fn renew_now(&self) -> Result<(), CredentialError> {
-        match self.0.landings.wait(self.0.force()).await {
-            Landing::Arrived => Ok(()),
-            Landing::Failed(error) => Err(self.0.error(&error)),
-        }
-    }
-
-    /// The newest fetch in full.
-    pub fn account(&self) -> Account {
-        self.0.account()
-    }
-
-    /// What may be seen of it.
-    pub fn view(&self) -> CredentialView {
-        self.0.view()
     }
 }
 

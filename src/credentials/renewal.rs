@@ -10,11 +10,11 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Credential, FailureKind, FetchError, Refreshing, Retry,
+    Credential, FailureKind, FetchError, Refreshing, Retry, Source,
     cache::Slot,
     calls::Calls,
     life::Purpose,
-    store::{Claim, Claimed, Record, Spending, StoreError},
+    store::{Claim, Claimed, Record, SlotId, Spending, StoreError},
 };
 use crate::clock;
 
@@ -35,6 +35,8 @@ pub(super) struct Obtained {
 /// The newest record of a slot, as this process knows it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
+    /// Where the store has it; none before the first.
+    pub(super) id: Option<SlotId>,
     /// Its number; 0 before the first.
     pub(super) number: u64,
     /// All of it, where it could be missed.
@@ -49,45 +51,57 @@ impl Kept {
         let is_irreplaceable = |record: &Arc<Record>| record.is_irreplaceable();
         !self.is_saved && self.record.as_ref().is_some_and(is_irreplaceable)
     }
+
+    /// What is known of the record at `id`: nothing, where another source's is kept.
+    pub(super) fn at(&self, id: SlotId) -> Self {
+        match self.id {
+            Some(known) if known == id => self.clone(),
+            _ => Self::default(),
+        }
+    }
 }
 
-/// A credential for `slot`: another process's, or by a call to the source.
+/// A credential for `slot`: another process's, or by a call to `source`, which is the slot's own or to follow it.
 ///
 /// # Errors
 /// [`FetchError`] of the call, or of the store where nothing may be sent without it.
 pub(super) async fn obtain(
     slot: &Arc<Slot>,
+    source: &Arc<dyn Source>,
     purpose: Purpose,
     calls: &Calls,
 ) -> Result<Obtained, FetchError> {
+    let id = slot.id_of(&**source);
     let (own, held) = {
         let state = slot.state();
         let held = state.held.as_ref();
         let held = held.map(|held| held.issue.credential.clone());
-        (state.kept.clone(), held)
+        // What another source brought says nothing of whether this one works.
+        let is_successor = state.kept.id.is_some_and(|known| known != id);
+        (state.kept.at(id), held.filter(|_| !is_successor))
     };
-    let mut desk = match Desk::claim(slot, &own).await? {
+    let mut desk = match Desk::claim(slot, &**source, id, &own).await? {
         Ok(desk) => desk,
-        Err(theirs) => return Ok(adopted(theirs)),
+        Err(theirs) => return Ok(adopted(id, theirs)),
     };
     let mut previous = desk.previous(&own, held);
-    let refreshing = slot.source.refreshing();
+    let refreshing = source.refreshing();
     if let Some(how) = refreshing {
         begin_anew_or_not(slot, &desk, &mut previous, &how)?;
     }
     let spends = refreshing.is_some() && previous.as_ref().is_some_and(|it| it.refresh.is_some());
     // Until the successor is saved.
-    let _spending = spends.then(|| slot.spending.token());
+    let _spending = spends.then(|| slot.process.spending.token());
     if spends {
         // Looked at with the token in hand: who closes it waits for us, or we see it closed.
-        if slot.spending.is_closed() {
+        if slot.process.spending.is_closed() {
             let why = "the proxy ends: no refresh token is sent any more";
             return Err(FetchError::transient(FailureKind::Failing, why).before_sending());
         }
         desk.rest(slot).await?;
         desk.mark(slot, previous.as_ref()).await?;
     }
-    match call(slot, previous, purpose, calls).await {
+    match call(slot, source, previous, purpose, calls).await {
         Ok(credential) => {
             let kept = desk.keep(slot, &own, &credential).await;
             if credential.life == Some(Duration::ZERO) {
@@ -112,10 +126,11 @@ pub(super) async fn obtain(
     }
 }
 
-fn adopted(record: Record) -> Obtained {
+fn adopted(id: SlotId, record: Record) -> Obtained {
     Obtained {
         credential: record.credential(),
         kept: Kept {
+            id: Some(id),
             number: record.number,
             record: Some(Arc::new(record)),
             is_saved: true,
@@ -126,6 +141,7 @@ fn adopted(record: Record) -> Obtained {
 
 /// What this process may write, and what is known.
 struct Desk {
+    id: SlotId,
     /// None where there is no store, or it can't be asked.
     claim: Option<Box<dyn Claim>>,
     record: Option<Record>,
@@ -137,17 +153,23 @@ struct Desk {
 
 impl Desk {
     /// The right to fetch; inside, another's record that makes a fetch needless.
-    async fn claim(slot: &Slot, own: &Kept) -> Result<Result<Self, Record>, FetchError> {
+    async fn claim(
+        slot: &Slot,
+        source: &dyn Source,
+        id: SlotId,
+        own: &Kept,
+    ) -> Result<Result<Self, Record>, FetchError> {
         let own_record = own.record.as_deref().cloned();
         let Some(store) = &slot.store else {
             return Ok(Ok(Self {
+                id,
                 claim: None,
                 record: own_record,
                 alone: false,
                 lost: false,
             }));
         };
-        match store.claim(&slot.id, own.number).await {
+        match store.claim(&id, own.number).await {
             Ok(Claimed::Theirs(record)) => {
                 slot.store_answered(None);
                 Ok(Err(record))
@@ -161,6 +183,7 @@ impl Desk {
                         .is_none_or(|record| own.number > record.number)
                 });
                 Ok(Ok(Self {
+                    id,
                     lost: store.is_of_a_fleet() && own.is_saved && newer.is_some(),
                     claim: Some(claim),
                     record: newer.or(record),
@@ -169,10 +192,11 @@ impl Desk {
             }
             Err(error) => {
                 slot.store_answered(Some(&error));
-                match slot.source.refreshing() {
+                match source.refreshing() {
                     // Another process may be spending the same one.
                     Some(how) if !how.restarts => Err(unsafe_without(&error)),
                     _ => Ok(Ok(Self {
+                        id,
                         claim: None,
                         record: own_record,
                         alone: true,
@@ -264,6 +288,7 @@ impl Desk {
         let is_saved = self.claim.is_some() && self.save(slot, &record).await.is_ok();
         let keeps = slot.store.is_some() || record.refresh.is_some();
         Kept {
+            id: Some(self.id),
             number: record.number,
             record: keeps.then(|| Arc::new(record)),
             is_saved,
@@ -287,6 +312,7 @@ impl Desk {
 
     fn remember(&mut self, slot: &Slot, record: Record, is_saved: bool) {
         slot.state().kept = Kept {
+            id: Some(self.id),
             number: record.number,
             record: Some(Arc::new(record.clone())),
             is_saved,

@@ -10,8 +10,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::runtime::Handle;
-
 use super::{
     Counters, CredentialError, CredentialErrorKind, CredentialView, SlotState, Subject,
     SubjectsView, cache::Slot, refresher, subject::SubjectKey,
@@ -26,7 +24,6 @@ pub(super) struct Subjects {
     shards: Box<[Mutex<HashMap<SubjectKey, Entry>>]>,
     /// Slots in one shard.
     most: AtomicUsize,
-    control: Handle,
     evicted: AtomicU64,
     /// What the slots that are gone had counted.
     retired: Mutex<Counters>,
@@ -38,12 +35,11 @@ struct Entry {
 }
 
 impl Subjects {
-    pub(super) fn new(most: usize, control: Handle) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         let shards = (most / SHARD).clamp(1, MOST_SHARDS);
         let subjects = Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             most: AtomicUsize::new(0),
-            control,
             evicted: AtomicU64::new(0),
             retired: Mutex::default(),
         };
@@ -85,7 +81,7 @@ impl Subjects {
         };
         shard.insert(key, entry);
         drop(shard);
-        refresher::start(&slot, &self.control);
+        refresher::start(&slot);
         Ok(slot)
     }
 

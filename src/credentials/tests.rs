@@ -11,3 +11,4 @@ mod mtls;
 mod renewal;
 mod shell;
 mod subjects;
+mod succession;

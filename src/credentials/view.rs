@@ -30,6 +30,10 @@ pub struct CredentialView {
     pub prewarm: bool,
     /// Counters since the slot exists.
     pub counters: Counters,
+    /// The source that a reload wants in the place of the one in use, as long as it has not shown that it works.
+    pub successor: Option<SuccessorView>,
+    /// How trials of successors ended.
+    pub verifications: Verifications,
     /// Where each subject has a credential of its own, how many are kept: what is said of one here is then said of all.
     pub subjects: Option<SubjectsView>,
 }
@@ -77,6 +81,40 @@ impl SlotState {
             Self::Failed => "failed",
         }
     }
+}
+
+/// A changed secret that is not in use yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuccessorView {
+    /// The token endpoint refuses it: what was there before stays in use.
+    pub refused: bool,
+    /// Trials of one class that failed in a row.
+    pub failures: u32,
+    /// Why the newest one failed.
+    pub failure: Option<FailureKind>,
+    /// Until the next one; none while one is under way.
+    pub next_try_in: Option<Duration>,
+}
+
+impl SuccessorView {
+    /// The name of its state used in views: `verifying` or `refused`.
+    pub fn state(&self) -> &'static str {
+        match self.refused {
+            true => "refused",
+            false => "verifying",
+        }
+    }
+}
+
+/// How trials of changed secrets ended, since the slot exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verifications {
+    /// A token came: the secret is in use.
+    pub ok: u64,
+    /// The token endpoint refused it.
+    pub refused: u64,
+    /// Nothing was learnt of it.
+    pub failed: u64,
 }
 
 /// The subjects of a credential: never who they are.

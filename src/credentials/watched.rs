@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::{
@@ -65,11 +64,13 @@ fn stamp(path: &Path) -> Stamp {
 
 /// Has `slot` and those of its subjects fetched anew whenever a file of their source changes, and where only a person's
 /// login helps, whenever the store has a newer one; for as long as it is there.
-pub(super) fn follow(slot: &Arc<Slot>, control: &Handle) {
+pub(super) fn follow(slot: &Arc<Slot>) {
+    // Of any source that is for the same.
+    let source = slot.source();
     let waits_for_a_person =
-        slot.store.is_some() && slot.source.refreshing().is_some_and(|how| !how.restarts);
-    if waits_for_a_person || !slot.source.watched().is_empty() {
-        control.spawn(look(Arc::downgrade(slot)));
+        slot.store.is_some() && source.refreshing().is_some_and(|how| !how.restarts);
+    if waits_for_a_person || !source.watched().is_empty() {
+        slot.process.control.spawn(look(Arc::downgrade(slot)));
     }
 }
 
@@ -79,7 +80,7 @@ async fn look(slot: Weak<Slot>) {
         let Some(slot) = slot.upgrade() else {
             return;
         };
-        let now = stamps(&*slot.source);
+        let now = stamps(&*slot.source());
         match &slot.kin {
             Kin::Root(subjects) => subjects.slots().for_each(|one| one.catch_up(&now)),
             Kin::Alone | Kin::Of(_) => slot.catch_up(&now),

@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::support::{
-    Process, TokenAnswer, TokenEndpoint, Upstream, bearerd, closed_port, token, with_credential,
+    Process, TokenAnswer, TokenEndpoint, Upstream, bearerd, closed_port, token, until,
+    with_credential,
 };
 
 fn said(config: &Path, words: &[&str]) -> (Option<i32>, String, String) {
@@ -101,4 +102,56 @@ fn a_file_without_an_admin_listener_says_what_to_add() {
         assert!(stderr.contains("admin: 127.0.0.1:9901"), "{stderr}");
     }
     assert_eq!(tokens.calls(), 0);
+}
+
+#[test]
+fn a_secret_file_that_changes_to_a_wrong_one_is_told_and_the_old_one_serves() {
+    let upstream = Upstream::ok();
+    let tokens = Upstream::start(|exchange| {
+        let json = "Content-Type: application/json\r\n";
+        let body = String::from_utf8_lossy(&exchange.request.body).into_owned();
+        if body.contains("wrong") {
+            return exchange.answer(401, json, r#"{"error":"invalid_client"}"#);
+        }
+        let issued = token(exchange.number + 1);
+        let body = format!(r#"{{"access_token":"{issued}","expires_in":3600}}"#);
+        exchange.answer(200, json, &body);
+    });
+    let secret = Path::new(env!("CARGO_TARGET_TMPDIR")).join("it-operator-secret");
+    fs::write(&secret, "kanarienvogel-right").unwrap();
+    let rest = format!(
+        "credentials:\n  main:\n    client_credentials:\n      token_url: http://{}/token\n      client_id: tester\n      \
+         client_auth: body\n      client_secret: {{ file: '{}' }}\n\
+         routes:\n  - {{ match: /, upstream: 'http://{}/', credential: main }}\n",
+        tokens.address(),
+        secret.display(),
+        upstream.address()
+    );
+    let listen = closed_port();
+    let admin = format!("admin: {}\n", closed_port());
+    let config = configured("secret", listen, &admin, &rest);
+    let process = Process::start(&config);
+    let get = || process.get("/").status();
+    assert_eq!(get(), 200);
+    fs::write(&secret, "kanarienvogel-wrong").unwrap();
+    until("the wrong one is tried", || tokens.count() == 2);
+    let mut told = String::new();
+    until("it is told", || {
+        told = said(&config, &["status"]).1;
+        told.contains("main: the changed secret is refused (rejected), the old one stays in use")
+    });
+    assert!(!told.contains("kanarienvogel"), "{told}");
+    let (_, json, _) = said(&config, &["status", "--json"]);
+    assert!(json.contains(r#""state": "refused""#), "{json}");
+    assert_eq!(get(), 200);
+    fs::write(&secret, "kanarienvogel-mended").unwrap();
+    until("the mended one is in use", || {
+        !said(&config, &["status"]).1.contains("changed secret")
+    });
+    assert_eq!(get(), 200);
+    let last = upstream.requests().pop().unwrap();
+    assert_eq!(
+        last.header("authorization"),
+        Some(&*format!("Bearer {}", token(3)))
+    );
 }

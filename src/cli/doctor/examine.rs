@@ -121,7 +121,7 @@ async fn one(handle: &CredentialHandle, subject: &Subject) -> Finding {
         scope_asked: asked.and_then(|asked| asked.scope.clone()),
         scope_granted: view.scope.as_deref().map(clean),
         client_auth: asked.map(|asked| asked.client_auth),
-        dpop: handle.proof_key().map(|key| dpop(key)),
+        dpop: handle.source().proof_key().map(|key| dpop(key)),
         builds_on: account.links.iter().map(ToString::to_string).collect(),
         parts: lease.iter().flat_map(parts).collect(),
         calls: account.calls.iter().map(call).collect(),

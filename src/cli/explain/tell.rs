@@ -171,7 +171,7 @@ fn credential(text: &mut String, route: &Route) {
         "credential",
         format!("{} in {}", used.handle.name(), places.join(", ")),
     );
-    if let Some(key) = used.handle.proof_key() {
+    if let Some(key) = used.handle.source().proof_key() {
         let key = match key.is_generated() {
             true => "a key that the proxy makes at start",
             false => "the key of the file, whose thumbprint `bearerd doctor` tells",

@@ -56,7 +56,7 @@ impl Draft<'_> {
             RouteCredential {
                 handle: handle.clone(),
                 // Of the slot's own source, which may be older than this file.
-                nonce: handle.proof_key().map(|key| key.nonce_of(&origin)),
+                nonce: handle.source().proof_key().map(|key| key.nonce_of(&origin)),
                 injection: match subject {
                     Some(_) => credential.injection.for_many(),
                     None => credential.injection,

@@ -11,14 +11,20 @@ use crate::{
 impl Slot {
     pub(in crate::credentials) fn view(&self) -> CredentialView {
         let now = clock::now();
+        let source = self.source();
+        let (successor, verifications) = match self.kin {
+            Kin::Alone | Kin::Root(_) => self.sources.view(),
+            // It is told once, of all.
+            Kin::Of(_) => Default::default(),
+        };
         let state = self.state();
         let until = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now));
         let mut counters = state.counters;
         counters.uses += state.held.as_ref().map_or(0, |held| held.uses());
         let mut view = CredentialView {
             name: Arc::clone(&self.name),
-            grant: self.source.grant(),
-            endpoint: self.source.endpoints().first().map(|&url| url.into()),
+            grant: source.grant(),
+            endpoint: source.endpoints().first().map(|&url| url.into()),
             state: state.life.state(now),
             generation: state.life.generation(),
             expires_in: until(state.life.expires()),
@@ -33,6 +39,8 @@ impl Slot {
                 .and_then(|held| held.issue.credential.scope.as_deref().map(Into::into)),
             prewarm: state.settings.prewarm,
             counters,
+            successor,
+            verifications,
             subjects: None,
         };
         drop(state);
@@ -43,7 +51,8 @@ impl Slot {
     }
 
     pub(in crate::credentials) fn account(&self) -> Account {
-        let links = self.source.links();
+        let source = self.source();
+        let links = source.links();
         let state = self.state();
         Account {
             links: links.iter().map(|link| Arc::clone(link.name())).collect(),

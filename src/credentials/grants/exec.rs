@@ -74,7 +74,11 @@ impl GrantConfig for Config {
                     ));
                     return None;
                 }
-                Some((name.value.clone(), cx.secret(source)?))
+                Some(Variable {
+                    name: name.value.clone(),
+                    value: cx.secret(source)?,
+                    is_setting: source.is_literal(),
+                })
             })
             .collect();
         Some(Arc::new(Exec {
@@ -94,10 +98,19 @@ pub struct Exec {
     program: Secret,
     /// People pass secrets there.
     arguments: Vec<Secret>,
-    env: Vec<(String, Secret)>,
+    env: Vec<Variable>,
     folder: std::path::PathBuf,
     timeout: Duration,
     default_life: Duration,
+}
+
+/// A variable of the program's environment.
+#[derive(Debug)]
+struct Variable {
+    name: String,
+    value: Secret,
+    /// It stands in the file: as likely an account as its password.
+    is_setting: bool,
 }
 
 impl Source for Exec {
@@ -109,8 +122,9 @@ impl Source for Exec {
         FingerprintBuilder::new(KEY)
             .secret(&self.program)
             .list(self.arguments.iter(), FingerprintBuilder::secret)
-            .list(self.env.iter(), |b, (name, value)| {
-                b.text(name).secret(value)
+            .list(self.env.iter(), |b, it| match it.is_setting {
+                true => b.text(&it.name).secret(&it.value),
+                false => b.text(&it.name).authentication(|b| b.secret(&it.value)),
             })
             .bytes(self.folder.as_os_str().as_encoded_bytes())
             .bytes(&self.default_life.as_nanos().to_be_bytes())
@@ -131,7 +145,7 @@ impl Exec {
         let mut command = Command::new(self.program.expose());
         command
             .args(self.arguments.iter().map(Secret::expose))
-            .envs(self.env.iter().map(|(name, value)| (name, value.expose())))
+            .envs(self.env.iter().map(|it| (&it.name, it.value.expose())))
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -182,7 +196,7 @@ impl Exec {
         let mut given = self
             .arguments
             .iter()
-            .chain(self.env.iter().map(|(_, it)| it));
+            .chain(self.env.iter().map(|it| &it.value));
         let printed = String::from_utf8_lossy(stdout);
         let tells = given.any(|it| it.expose().len() >= SHORTEST_SECRET && line.contains(it.expose()))
             // What it printed may be the token, or a part of it, whatever it is in.

@@ -91,9 +91,12 @@ impl Template {
     }
 
     pub(super) fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
-        self.key
-            .fingerprint(builder)
-            .text(&Value::Object(self.header.clone()).to_string())
+        builder
+            .authentication(|b| {
+                self.key
+                    .fingerprint(b)
+                    .text(&Value::Object(self.header.clone()).to_string())
+            })
             .text(&Value::Object(self.claims.clone()).to_string())
             .number(self.expires.as_secs())
     }

@@ -66,7 +66,7 @@ impl Source for Password {
         self.call
             .fingerprint(FingerprintBuilder::new(KEY))
             .text(&self.username)
-            .secret(&self.password)
+            .authentication(|b| b.secret(&self.password))
             .finish()
     }
 

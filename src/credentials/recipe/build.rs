@@ -104,7 +104,12 @@ impl Builder<'_> {
                 self.fine = false;
                 continue;
             };
-            self.print(|print| print.secret(&text));
+            self.print(|print| match &var.value {
+                Var::Source(source) if !source.is_literal() => {
+                    print.authentication(|print| print.secret(&text))
+                }
+                _ => print.secret(&text),
+            });
             vars.push((name.value.clone(), text));
         }
         vars
@@ -250,7 +255,7 @@ impl Builder<'_> {
             self.fine = false;
             return None;
         };
-        self.print(|print| key.fingerprint(print));
+        self.print(|print| print.authentication(|print| key.fingerprint(print)));
         for (tree, field) in jwt
             .header
             .iter()

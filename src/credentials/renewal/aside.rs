@@ -37,7 +37,7 @@ pub(in crate::credentials) async fn replace(
         return Err(FetchError::malformed(why));
     }
     match store
-        .claim(&slot.id, NONE_WILL_DO)
+        .claim(&slot.id_of(&*slot.source()), NONE_WILL_DO)
         .await
         .map_err(not_kept)?
     {
@@ -52,13 +52,14 @@ pub(in crate::credentials) async fn replace(
 
 /// Compares a slot with its store: takes what is newer there, and tells again what is lost there.
 pub(in crate::credentials) async fn compare(slot: &Arc<Slot>, store: &dyn Store) {
+    let id = slot.id_of(&*slot.source());
     // Before it is asked: what is saved meanwhile is no loss.
-    let known = slot.state().kept.clone();
-    let Ok(newest) = store.newest(&slot.id).await else {
+    let known = slot.state().kept.at(id);
+    let Ok(newest) = store.newest(&id).await else {
         return;
     };
     let mut state = slot.state();
-    if newest > state.kept.number {
+    if newest > state.kept.at(id).number {
         drop(state);
         // A person has logged in, or another process has fetched.
         slot.force();
@@ -67,7 +68,7 @@ pub(in crate::credentials) async fn compare(slot: &Arc<Slot>, store: &dyn Store)
         && newest < known.number
         && known.is_saved
         && record.is_irreplaceable()
-        && state.kept.number == known.number
+        && state.kept.at(id).number == known.number
     {
         let mut record = Record::clone(&record);
         record.rests = Some(clock::unix_time() + REST);
@@ -89,7 +90,9 @@ pub(in crate::credentials) async fn save_later(slot: Weak<Slot>) {
             return;
         };
         let kept = slot.state().kept.clone();
-        let (Some(store), Some(record), false) = (&slot.store, kept.record, kept.is_saved) else {
+        let (Some(store), Some(id), Some(record), false) =
+            (&slot.store, kept.id, kept.record, kept.is_saved)
+        else {
             return;
         };
         let outdated = |there: &Record| {
@@ -97,7 +100,7 @@ pub(in crate::credentials) async fn save_later(slot: Weak<Slot>) {
             let marked = there.spending.is_some() && there.number == record.number;
             there.number > record.number || marked
         };
-        let saved = match store.claim(&slot.id, record.number).await {
+        let saved = match store.claim(&id, record.number).await {
             // Others have something newer, which the next fetch will find.
             Ok(Claimed::Theirs(_)) => Ok(()),
             Ok(Claimed::Ours(_, Some(there))) if outdated(&there) => Ok(()),
@@ -107,7 +110,7 @@ pub(in crate::credentials) async fn save_later(slot: Weak<Slot>) {
         slot.store_answered(saved.as_ref().err());
         if saved.is_ok() {
             let mut state = slot.state();
-            if state.kept.number == record.number {
+            if state.kept.at(id).number == record.number {
                 state.kept.is_saved = true;
                 return;
             }

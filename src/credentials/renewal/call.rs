@@ -5,18 +5,20 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::{self, Instant},
     credentials::{
-        Credential, FailureKind, Fetch, FetchError, cache::Slot, calls::Calls, life::Purpose,
+        Credential, FailureKind, Fetch, FetchError, Source, cache::Slot, calls::Calls,
+        life::Purpose,
     },
 };
 
 /// Calls the source in a task of its own: a panic there ends as an error, not as a flight that never lands.
 pub(super) async fn call(
-    slot: &Arc<Slot>,
+    slot: &Slot,
+    source: &Arc<dyn Source>,
     previous: Option<Credential>,
     purpose: Purpose,
     calls: &Calls,
 ) -> Result<Credential, FetchError> {
-    let source = Arc::clone(&slot.source);
+    let source = Arc::clone(source);
     let subject = slot.subject.clone();
     let ends = subject.expires();
     if ends.is_some_and(|ends| ends <= clock::now()) {

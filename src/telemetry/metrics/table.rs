@@ -71,6 +71,10 @@ metrics! {
         "Credentials that another process had fetched and this one took from the store.";
     CREDENTIAL_STORE_ERRORS: Counter "bearerd_credential_store_errors_total" ["credential"]
         "Times that the store could not be read or written for a credential.";
+    CREDENTIAL_VERIFICATIONS: Counter "bearerd_credential_verifications_total" ["credential", "outcome"]
+        "Trials of changed secrets: ok (in use), refused or failed (the old ones stay in use).";
+    CREDENTIAL_SECRET_REFUSED: Gauge "bearerd_credential_secret_refused" ["credential"]
+        "1 while the secret in the configuration is refused, and an old one is used instead.";
     CREDENTIAL_SUBJECTS: Gauge "bearerd_credential_subjects" ["credential"]
         "Users whose tokens are kept now; absent where all requests share one.";
     CREDENTIAL_EVICTED: Counter "bearerd_credential_subjects_evicted_total" ["credential"]

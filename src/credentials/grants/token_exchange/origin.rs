@@ -283,11 +283,12 @@ impl Origin {
                 .number(2)
                 .bytes(file.path().as_os_str().as_encoded_bytes()),
             Place::Credential(linked) => linked.fingerprint(builder.number(3)),
-            Place::Mint(minter) => minter
-                .key
-                .iter()
-                .fold(builder.number(4), |b, key| key.fingerprint(b))
-                .text(&Value::Object(minter.header.clone()).to_string())
+            Place::Mint(minter) => builder
+                .number(4)
+                .authentication(|b| {
+                    b.option(minter.key.as_ref(), |b, key| key.fingerprint(b))
+                        .text(&Value::Object(minter.header.clone()).to_string())
+                })
                 .text(&Value::Object(minter.claims.clone()).to_string())
                 .number(minter.expires.as_secs()),
         }

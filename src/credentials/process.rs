@@ -1,0 +1,22 @@
+//! What all slots of the process share: where their tasks run, and what its end waits for.
+
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+/// Outlives every slot.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// The runtime of token calls.
+    pub(super) control: Handle,
+    /// Refresh tokens under way: their successors are waited for.
+    pub(super) spending: TaskTracker,
+}
+
+impl Process {
+    pub(super) fn new(control: Handle) -> Self {
+        Self {
+            control,
+            spending: TaskTracker::new(),
+        }
+    }
+}
