@@ -9,6 +9,7 @@ use super::{
     Status,
     service::{json_with, text},
 };
+use crate::credentials::Rotation;
 
 /// The field that a request to change something has: a web page can't send it without asking first (a preflight,
 /// which is refused).
@@ -20,6 +21,17 @@ struct Rotated<'a> {
     credential: &'a str,
     /// `ok`, or why it was not renewed.
     outcome: String,
+    /// Where each user has a token of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<Users>,
+}
+
+/// How many tokens were renewed, for how many there was none, and how many were not reached in time.
+#[derive(Debug, Serialize)]
+struct Users {
+    renewed: usize,
+    failed: usize,
+    left: usize,
 }
 
 /// The credential that is to be renewed; none where the request is for something else.
@@ -42,18 +54,43 @@ pub(super) async fn rotate(
             "not for web pages; others say so by the header `X-Bearerd: 1`\n",
         );
     }
-    let (code, outcome) = match status.credentials().rotate(name).await {
-        None => return text(StatusCode::NOT_FOUND, "no such credential\n"),
-        Some(Ok(())) => (StatusCode::OK, "ok".to_owned()),
-        Some(Err(error)) => (StatusCode::BAD_GATEWAY, error.detail.to_string()),
+    let Some(rotation) = status.credentials().rotate(name).await else {
+        return text(StatusCode::NOT_FOUND, "no such credential\n");
     };
-    tracing::info!(credential = name, outcome, "renewed as an operator asked");
-    let credential = name;
+    let code = match rotation.is_complete() {
+        true => StatusCode::OK,
+        false => StatusCode::BAD_GATEWAY,
+    };
+    let outcome = match &rotation.failure {
+        Some(error) => error.detail.to_string(),
+        None if rotation.left > 0 => "there was no time for all".to_owned(),
+        None => "ok".to_owned(),
+    };
+    let Rotation {
+        renewed,
+        failed,
+        left,
+        ..
+    } = rotation;
+    tracing::info!(
+        credential = name,
+        outcome,
+        renewed,
+        failed,
+        left,
+        "renewed as an operator asked"
+    );
+    let users = rotation.per_subject.then_some(Users {
+        renewed,
+        failed,
+        left,
+    });
     json_with(
         code,
         &Rotated {
-            credential,
+            credential: name,
             outcome,
+            users,
         },
     )
 }

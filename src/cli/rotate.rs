@@ -24,21 +24,38 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let answer = operator::ask(args.config.as_deref(), Method::POST, &path)?;
     match answer.status {
         StatusCode::OK => {
-            output::say(format_args!("`{name}` is renewed."));
+            let of_users =
+                users(&answer.body).map_or(String::new(), |users| format!(" for {users}"));
+            output::say(format_args!("`{name}` is renewed{of_users}."));
             Ok(())
         }
         StatusCode::NOT_FOUND => Err(Failure::usage(format!(
             "the proxy that runs has no credential `{name}`"
         ))
         .hint("`bearerd status` lists those that it has")),
-        status => Err(Failure::failed(format!(
-            "`{name}` is not renewed: {}",
-            why(&answer.body, status)
-        ))
+        status => Err(Failure::failed(match users(&answer.body) {
+            Some(users) => format!(
+                "`{name}` is renewed for {users}: {}",
+                why(&answer.body, status)
+            ),
+            None => format!("`{name}` is not renewed: {}", why(&answer.body, status)),
+        })
         .hint(format!(
             "what was there before still serves; `bearerd doctor {name}` says more"
         ))),
     }
+}
+
+/// For how many users, where each has a token of its own.
+fn users(body: &[u8]) -> Option<String> {
+    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let count = |key: &str| answer["users"][key].as_u64();
+    let (renewed, failed, left) = (count("renewed")?, count("failed")?, count("left")?);
+    Some(match (failed, left) {
+        (0, 0) => format!("{renewed} users"),
+        (_, 0) => format!("{renewed} users, and {failed} keep their tokens"),
+        _ => format!("{renewed} users, {failed} keep their tokens, and {left} were not reached"),
+    })
 }
 
 fn why(body: &[u8], status: StatusCode) -> String {

@@ -103,7 +103,6 @@ impl CredentialHandle {
     /// # Errors
     /// [`CredentialError`] of the call.
     pub async fn renew_now(&self) -> Result<(), CredentialError> {
-        self.0.sources.hurry();
         loop {
             match self.0.landings.wait(self.0.force()).await {
                 Landing::Arrived => return Ok(()),

@@ -9,8 +9,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    Credential, CredentialError, CredentialHandle, CredentialView, Fetch, FetchError, Fingerprint,
-    Login, Source,
+    Credential, CredentialHandle, CredentialView, Fetch, FetchError, Fingerprint, Login, Source,
     cache::{Kin, Slot},
     process::Process,
     refresher, renewal,
@@ -130,31 +129,11 @@ impl Credentials {
         let _ = tokio::time::timeout(renewal::LONGEST_END, spending.wait()).await;
     }
 
-    /// Renews the credential of this name now, whatever the back-off says; none where there is no such credential.
-    ///
-    /// Where each subject has one of its own, those that are held are renewed, and not waited for.
-    pub async fn rotate(&self, name: &str) -> Option<Result<(), CredentialError>> {
-        let slots: Vec<_> = {
-            let slots = self.slots();
-            let named = slots.iter().filter(|((known, _), _)| **known == *name);
-            named.filter_map(|(_, slot)| slot.upgrade()).collect()
-        };
-        let mut outcome = None;
-        // More than one only while requests hold what a reload has replaced.
-        for slot in slots {
-            let renewed = match &slot.kin {
-                Kin::Root(subjects) => {
-                    let held = subjects.slots().filter(|one| one.state().held.is_some());
-                    held.for_each(|one| {
-                        one.force();
-                    });
-                    Ok(())
-                }
-                Kin::Alone | Kin::Of(_) => CredentialHandle(slot).renew_now().await,
-            };
-            outcome = Some(outcome.unwrap_or(Ok(())).and(renewed));
-        }
-        outcome
+    /// The slots of this name: more than one only while requests hold what a reload has replaced.
+    pub(super) fn named(&self, name: &str) -> Vec<Arc<Slot>> {
+        let slots = self.slots();
+        let named = slots.iter().filter(|((known, _), _)| **known == *name);
+        named.filter_map(|(_, slot)| slot.upgrade()).collect()
     }
 
     /// Every slot in use, by name.

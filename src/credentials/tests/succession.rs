@@ -333,11 +333,13 @@ async fn an_operator_has_a_refused_secret_tried_again() {
     slot.lease(WAIT).await.unwrap();
     reload(&cache, Account::new(&server, "new"));
     sleep(s(1)).await;
-    let outcome = cache.rotate("name").await.unwrap();
-    assert!(outcome.unwrap_err().detail.contains("no such secret"));
+    let rotation = cache.rotate("name").await.unwrap();
+    let error = rotation.failure.expect("it is refused still");
+    assert!(error.detail.contains("no such secret"), "{error}");
     assert_eq!(token(&slot), "old-1");
     server.take(&["new"]);
-    cache.rotate("name").await.unwrap().unwrap();
+    let rotation = cache.rotate("name").await.unwrap();
+    assert!(rotation.is_complete(), "{rotation:?}");
     assert_eq!(token(&slot), "new-2");
 }
 
@@ -430,6 +432,32 @@ async fn a_thousand_changes_never_leave_a_request_without_a_token_of_the_account
         verifications.ok > 100 && verifications.refused > 100,
         "{verifications:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_has_the_tokens_of_all_users_renewed_and_is_told_how_many_were() {
+    let (cache, server) = (cache(), Server::taking(&["old"]));
+    let of_users = Account {
+        per_user: true,
+        ..Account::new(&server, "old")
+    };
+    let root = reload(&cache, of_users);
+    for number in 0..100 {
+        let subject = Subject::User(format!("user-{number}").into());
+        let own = root.of(&subject, clock::now()).unwrap();
+        own.lease(WAIT).await.unwrap();
+    }
+    let rotation = cache.rotate("name").await.unwrap();
+    assert!(
+        rotation.per_subject && rotation.is_complete(),
+        "{rotation:?}"
+    );
+    assert_eq!((rotation.renewed, server.asked().len()), (100, 200));
+    server.take(&[]);
+    let rotation = cache.rotate("name").await.unwrap();
+    assert_eq!((rotation.renewed, rotation.failed), (0, 100));
+    assert!(rotation.failure.is_some());
+    assert_eq!(cache.rotate("other").await, None);
 }
 
 #[tokio::test(start_paused = true)]
