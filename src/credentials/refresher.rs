@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    FetchError, FetchView, Retry, Source,
+    FailureKind, FetchError, FetchView, Retry, Source,
     cache::{Kin, Slot, State},
     calls::Calls,
     flight::Landing,
@@ -171,10 +171,21 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
     let began = clock::now();
     let files = watched::stamps(&**successor);
     let calls = Calls::default();
-    let result = renewal::obtain(slot, successor, Purpose::Ahead, &calls).await;
+    let trial = renewal::obtain(slot, successor, Purpose::Ahead, &calls);
+    let result = match longest_trial(slot, &**successor) {
+        Some(most) => tokio::time::timeout(most, trial).await.unwrap_or_else(|_| {
+            let why = "no answer while the old secret could still renew the token";
+            Err(FetchError::transient(FailureKind::Timeout, why))
+        }),
+        None => trial.await,
+    };
     let ended = clock::now();
     let mut state = slot.state();
     let landing = match result {
+        Ok(_) if slot.is_outdated(successor) => {
+            state.life.let_be();
+            Some(Landing::Again)
+        }
         Ok(obtained) => {
             state.files = files;
             state.last_calls = calls.take();
@@ -190,25 +201,34 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
         took: ended - began,
         failure: None,
     };
-    let outcome = match &landing {
-        Some(Landing::Failed(error)) => Err(error.clone()),
-        Some(_) => Ok(()),
-        None => Err(FetchError::malformed("its token was about to expire")),
+    let failure = match &landing {
+        Some(Landing::Failed(error)) => Some(error.clone()),
+        Some(_) => None,
+        None => Some(FetchError::malformed("its token was about to expire")),
     };
-    match &outcome {
-        Ok(()) => record(&mut state, view, landing.as_ref(), ended),
-        Err(_) => state.counters.failing.observe(view.took),
+    match &failure {
+        None => record(&mut state, view, landing.as_ref(), ended),
+        Some(_) => state.counters.failing.observe(view.took),
     }
     let serves = state.life.leasable(ended);
     let flight = state.life.flight();
     drop(state);
-    slot.tried(successor, outcome.as_ref().map(|()| ()));
+    slot.tried(successor, failure.as_ref());
     match landing {
         // Whoever found its token gone meanwhile is not concerned: the source in use may bring another.
         Some(Landing::Failed(_)) if !serves => slot.landings.land(flight, Landing::Again),
         Some(landing) => slot.landings.land(flight, landing),
         None => {}
     }
+}
+
+/// How long a trial may keep the source in use from renewing the token: half of what is left of it.
+///
+/// None where a refresh token may be under way that nothing brings back: that call is always heard out.
+fn longest_trial(slot: &Slot, successor: &dyn Source) -> Option<Duration> {
+    let restarts = successor.refreshing().is_none_or(|how| how.restarts);
+    let ends = slot.state().life.expires().filter(|_| restarts)?;
+    Some(ends.saturating_duration_since(clock::now()) / 2)
 }
 
 /// Publishes what came from `source`; none while the waiters go on waiting.

@@ -131,6 +131,13 @@ impl Sources {
         }
     }
 
+    /// Whether this one is still to follow the one in use.
+    pub(super) fn is_followed_by(&self, source: &Arc<dyn Source>) -> bool {
+        let state = self.lock();
+        let successor = state.successor.as_ref();
+        successor.is_some_and(|it| Arc::ptr_eq(&it.source, source))
+    }
+
     /// `tried` brought a token: it takes over, unless the file says something else by now.
     pub(super) fn verified(&self, tried: &Arc<dyn Source>) -> bool {
         let mut state = self.lock();
@@ -151,6 +158,11 @@ impl Sources {
     ) -> Option<Failed> {
         let now = clock::now();
         let mut state = self.lock();
+        let mut error = error.clone();
+        if error.unsent && error.retry == Retry::Permanent {
+            // Whatever kept us from asking, it was not the secret: a user's token that has ended, a store.
+            error.retry = Retry::Transient { after: None };
+        }
         let permanent = error.retry == Retry::Permanent;
         match permanent {
             true => state.counters.refused += 1,
@@ -172,7 +184,7 @@ impl Sources {
         let pause = pace::pause(error.retry, successor.failures, fastrand::f64()).max(least);
         successor.trying = false;
         successor.next = now + pause;
-        successor.error = Some(error.clone());
+        successor.error = Some(error);
         Some(Failed {
             first: !same_class,
             refused: permanent,

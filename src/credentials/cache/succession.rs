@@ -73,7 +73,10 @@ impl Slot {
             return;
         };
         let now = clock::now();
-        let serving = subjects.slots().find(|one| one.state().life.leasable(now));
+        let serving = subjects.slots();
+        let serving = serving.filter(|one| one.state().life.leasable(now));
+        // Any of them: what is wrong with one user is not to decide for all, again and again.
+        let serving = fastrand::choice(serving.collect::<Vec<_>>());
         if serving.is_none() && self.sources.take_over() {
             return;
         }
@@ -83,13 +86,20 @@ impl Slot {
         }
     }
 
+    /// Whether a reload wants another by now, and nothing is lost with what this one brought: no refresh token was spent on
+    /// it that the source in use has.
+    pub(in crate::credentials) fn is_outdated(&self, successor: &Arc<dyn Source>) -> bool {
+        let apart = self.id_of(&**successor) != self.id_of(&*self.source());
+        apart && !self.sources.is_followed_by(successor)
+    }
+
     /// The outcome of a trial, told once to whoever runs the proxy.
     pub(in crate::credentials) fn tried(
         &self,
         successor: &Arc<dyn Source>,
-        outcome: Result<(), &FetchError>,
+        failure: Option<&FetchError>,
     ) {
-        let Err(error) = outcome else {
+        let Some(error) = failure else {
             if self.sources.verified(successor) {
                 tracing::info!(credential = %self.name, "its new secrets are in use");
             }

@@ -61,6 +61,7 @@ struct Account {
     scope: &'static str,
     secret: &'static str,
     life: Duration,
+    takes: Duration,
     per_user: bool,
     /// Renews by a refresh token that only a person can replace.
     refreshes: Option<Secret>,
@@ -73,6 +74,7 @@ impl Account {
             scope: "read",
             secret,
             life: s(100),
+            takes: CALL,
             per_user: false,
             refreshes: None,
         }
@@ -108,7 +110,7 @@ impl Source for Account {
         let spent = spent.map(|it| it.expose().to_owned());
         Box::pin(async move {
             let sent = clock::now();
-            sleep(CALL).await;
+            sleep(self.takes).await;
             let asked = (self.secret, ask.subject.clone(), spent);
             self.server.asked.lock().unwrap().push(asked);
             if self.server.is_down.load(Relaxed) {
@@ -270,6 +272,23 @@ async fn a_secret_that_could_not_be_tried_is_used_when_the_old_token_ends() {
     sleep(s(60)).await;
     slot.lease(WAIT).await.unwrap();
     assert!(server.asked()[before..].iter().all(|it| *it == "new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_hangs_keeps_no_token_from_being_renewed() {
+    let (cache, server) = (cache(), Server::taking(&["old"]));
+    let slot = reload(&cache, Account::new(&server, "old"));
+    slot.lease(WAIT).await.unwrap();
+    let hangs = Account {
+        takes: s(3600),
+        ..Account::new(&server, "new")
+    };
+    reload(&cache, hangs);
+    for _ in 0..500 {
+        assert!(token(&slot).starts_with("old-"));
+        sleep(s(1)).await;
+    }
+    assert_eq!(successor(&slot).failure, Some(FailureKind::Timeout));
 }
 
 #[tokio::test(start_paused = true)]
