@@ -16,7 +16,7 @@ use crate::{
         secret_source::{SecretError, read_file},
     },
     credentials::{
-        CacheSettings, CredentialHandle, Linked, Source,
+        CacheSettings, CredentialHandle, Linked, Source, TokenCall,
         grants::{self, BuildContext, Placement},
     },
     secret::Secret,
@@ -149,6 +149,7 @@ impl Compiler<'_, '_, '_> {
                     .hint("remove `prewarm`: it does nothing here"),
             );
         }
+        self.warn_of_revocation(name, raw.kind_span, &*source);
         let settings = CacheSettings {
             prewarm: raw.settings.prewarm.value,
             max_waiters: self.max_waiters,
@@ -167,6 +168,25 @@ impl Compiler<'_, '_, '_> {
         };
         self.sources.built.insert(name.to_owned(), built);
         self.sources.order.push(name.to_owned());
+    }
+
+    /// `revoke_on_exit`, where it does nothing.
+    fn warn_of_revocation(&mut self, name: &str, span: Span, source: &dyn Source) {
+        if !source.token_call().is_some_and(TokenCall::revokes) {
+            return;
+        }
+        let needs_a_person = source.refreshing().is_some_and(|how| !how.restarts);
+        let why = if needs_a_person {
+            "only a person could replace them"
+        } else if self.has_store && source.keeps() {
+            "the `store` keeps them for the next start"
+        } else {
+            return;
+        };
+        let message = format!("the tokens of `{name}` are not revoked: {why}");
+        let warning = Diagnostic::warning(span, message);
+        self.decoder
+            .push(warning.hint("remove `revoke_on_exit`: it does nothing here"));
     }
 
     /// The link to a credential, which is built first; `None` after reporting why not.

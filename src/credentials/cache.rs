@@ -16,6 +16,7 @@ use super::{
     life::{Life, Refusal},
     process::Process,
     renewal::Kept,
+    revocation,
     sources::Sources,
     store::{Store, StoreError},
     subjects::Subjects,
@@ -67,6 +68,8 @@ pub(super) struct State {
     pub(super) files: Vec<Stamp>,
     /// What outlives it: its number, and what it is renewed by.
     pub(super) kept: Kept,
+    /// What it held at the end of the process is revoked.
+    pub(super) revoked: bool,
     store_error: Option<StoreError>,
     pub(super) last_error: Option<FetchError>,
     pub(super) last_fetch: Option<(Instant, FetchView)>,
@@ -134,6 +137,7 @@ impl Slot {
                 held: None,
                 files: Vec::new(),
                 kept: Kept::default(),
+                revoked: false,
                 store_error: None,
                 last_error: None,
                 last_fetch: None,
@@ -267,6 +271,7 @@ impl fmt::Debug for Slot {
 /// The refresher sleeps on the bell: rung here, it finds the slot gone and ends.
 impl Drop for Slot {
     fn drop(&mut self) {
+        revocation::begin(self);
         self.bell.notify_one();
     }
 }

@@ -1,4 +1,4 @@
-//! Finds a token endpoint by its issuer's document (OpenID Connect Discovery 1.0, RFC 8414).
+//! Finds the endpoints of an authorization server by its issuer's document (OpenID Connect Discovery 1.0, RFC 8414).
 
 use std::{
     fmt,
@@ -32,6 +32,8 @@ pub struct Discovery {
 #[derive(Clone)]
 struct Known {
     endpoint: Endpoint,
+    /// Where tokens are revoked (RFC 7009), where it says so.
+    revocation: Option<Endpoint>,
     until: Instant,
 }
 
@@ -87,10 +89,11 @@ impl Discovery {
             });
         }
         match (self.read().await, known.as_mut()) {
-            (Ok(endpoint), _) => {
+            (Ok((endpoint, revocation)), _) => {
                 self.show(&endpoint);
                 *known = Some(Known {
                     endpoint: endpoint.clone(),
+                    revocation,
                     until: now + LIFE,
                 });
                 Ok(Found {
@@ -110,6 +113,19 @@ impl Discovery {
         }
     }
 
+    /// Where tokens are revoked.
+    ///
+    /// # Errors
+    /// Where there is no document, or it names no such endpoint.
+    pub(super) async fn revocation(&self) -> Result<Endpoint, FetchError> {
+        self.find(false).await?;
+        let known = self.known.lock().await;
+        let named = known.as_ref().and_then(|known| known.revocation.clone());
+        named.ok_or_else(|| {
+            FetchError::malformed("its document names no usable revocation_endpoint")
+        })
+    }
+
     fn show(&self, endpoint: &Endpoint) {
         let url = endpoint.shown();
         if self.shown() != url {
@@ -119,7 +135,8 @@ impl Discovery {
         }
     }
 
-    async fn read(&self) -> Result<Endpoint, FetchError> {
+    /// The token endpoint, and where tokens are revoked.
+    async fn read(&self) -> Result<(Endpoint, Option<Endpoint>), FetchError> {
         let path = self.origin.path().trim_end_matches('/');
         let places = [
             format!("{path}/.well-known/openid-configuration"),
@@ -140,7 +157,7 @@ impl Discovery {
             let answer = self.origin.send(call).await;
             let answer = answer.map_err(|error| error.at(place))?;
             if answer.status == StatusCode::OK {
-                return self.token_endpoint(&answer).map_err(|e| e.at(place));
+                return self.endpoints(&answer).map_err(|e| e.at(place));
             }
             failed.push((place, answer));
         }
@@ -161,7 +178,7 @@ impl Discovery {
         ))
     }
 
-    fn token_endpoint(&self, answer: &Answer) -> Result<Endpoint, FetchError> {
+    fn endpoints(&self, answer: &Answer) -> Result<(Endpoint, Option<Endpoint>), FetchError> {
         if answer.body.len() > LONGEST_DOCUMENT {
             return Err(FetchError::malformed("the document is longer than 256 KiB"));
         }
@@ -172,17 +189,21 @@ impl Discovery {
             return Err(FetchError::malformed("the document is of another issuer"));
         }
         let special = document.mtls_endpoint_aliases.filter(|_| self.mtls);
+        let special = special.unwrap_or_default();
         let url = special
-            .and_then(|aliases| aliases.token_endpoint)
+            .token_endpoint
             .or(document.token_endpoint)
             .ok_or_else(|| FetchError::malformed("the document names no token_endpoint"))?;
-        self.origin.elsewhere(&url).map_err(|error| {
+        let tokens = self.origin.elsewhere(&url).map_err(|error| {
             let what = match error {
                 EndpointError::Plaintext => "plain http beyond loopback",
                 _ => "no URL of a token endpoint",
             };
             FetchError::malformed(format!("its token_endpoint is {what}"))
-        })
+        })?;
+        let revocation = special.revocation_endpoint.or(document.revocation_endpoint);
+        let revocation = revocation.and_then(|url| self.origin.elsewhere(&url).ok());
+        Ok((tokens, revocation))
     }
 }
 
@@ -196,13 +217,15 @@ impl fmt::Debug for Discovery {
 struct Document {
     issuer: String,
     token_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
     mtls_endpoint_aliases: Option<Aliases>,
 }
 
 /// RFC 8705 5.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Aliases {
     token_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
 }
 
 const LONGEST_DOCUMENT: usize = 256 * 1024;

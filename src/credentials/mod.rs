@@ -28,6 +28,7 @@ mod refresher;
 mod refusals;
 mod registry;
 mod renewal;
+mod revocation;
 pub(crate) mod rfc3339;
 mod rotation;
 mod source;
@@ -60,7 +61,7 @@ pub use rotation::Rotation;
 pub use source::{BoxFuture, Credential, Fetch, PartName, Refreshing, Source};
 pub use store::{AnyStore, FileStore, Keyring, KeyringError, RedisServer, RedisStore};
 pub use subject::{Subject, SubjectError, SubjectToken, TokensFrom};
-pub use token_call::{Ask, Extras, Target, Token, TokenCall, TokenCallError};
+pub use token_call::{Ask, Extras, Revocation, Target, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
 pub use view::{
     Account, Counters, CredentialView, FetchView, SlotState, SubjectsView, SuccessorView,

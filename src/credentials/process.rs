@@ -10,6 +10,8 @@ pub(super) struct Process {
     pub(super) control: Handle,
     /// Refresh tokens under way: their successors are waited for.
     pub(super) spending: TaskTracker,
+    /// Tokens that are being revoked.
+    pub(super) revoking: TaskTracker,
 }
 
 impl Process {
@@ -17,6 +19,7 @@ impl Process {
         Self {
             control,
             spending: TaskTracker::new(),
+            revoking: TaskTracker::new(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     Credential, CredentialHandle, CredentialView, Fetch, FetchError, Fingerprint, Login, Source,
     cache::{Kin, Slot},
     process::Process,
-    refresher, renewal,
+    refresher, renewal, revocation,
     store::{AnyStore, Store},
     subjects::Subjects,
     watched,
@@ -122,11 +122,22 @@ impl Credentials {
         slot
     }
 
-    /// The end of the process: sends no refresh token any more, and waits for the successors of those that were sent.
+    /// The end of the process: sends no refresh token any more, waits for the successors of those that were sent, and
+    /// revokes what is to be revoked. Bounded by 18 s in all.
     pub async fn finish(&self) {
         let spending = &self.0.process.spending;
         spending.close();
         let _ = tokio::time::timeout(renewal::LONGEST_END, spending.wait()).await;
+        let slots: Vec<_> = self.slots().values().filter_map(Weak::upgrade).collect();
+        for slot in &slots {
+            match &slot.kin {
+                Kin::Root(subjects) => subjects.slots().for_each(|one| revocation::begin(&one)),
+                Kin::Alone | Kin::Of(_) => revocation::begin(slot),
+            }
+        }
+        let revoking = &self.0.process.revoking;
+        revoking.close();
+        let _ = tokio::time::timeout(revocation::LONGEST, revoking.wait()).await;
     }
 
     /// The slots of this name: more than one only while requests hold what a reload has replaced.

@@ -3,7 +3,8 @@
 use std::{borrow::Cow, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use super::{
-    FetchError, Fingerprint, Lease, Linked, Login, ProofKey, Subject, TokensFrom, Watched,
+    FetchError, Fingerprint, Lease, Linked, Login, ProofKey, Subject, TokenCall, TokensFrom,
+    Watched,
 };
 use crate::{clock::Instant, secret::Secret};
 
@@ -16,6 +17,9 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn grant(&self) -> &'static str;
 
     /// Identifies the whole configuration, secrets included: equal means interchangeable.
+    ///
+    /// What proves a claim to the account, and says nothing of which one or what for, is added by
+    /// [`FingerprintBuilder::authentication`](super::FingerprintBuilder::authentication).
     fn fingerprint(&self) -> Fingerprint;
 
     /// Whether another call could ever bring another credential. A fixed one is never renewed.
@@ -53,9 +57,14 @@ pub trait Source: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The call that brings its tokens, where it is an OAuth grant.
+    fn token_call(&self) -> Option<&TokenCall> {
+        None
+    }
+
     /// The key that its access tokens are bound to (RFC 9449): a request that carries one needs a proof of it.
     fn proof_key(&self) -> Option<&Arc<ProofKey>> {
-        None
+        self.token_call().and_then(TokenCall::proof_key)
     }
 
     /// How a person logs in to it, where one has to.

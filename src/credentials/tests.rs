@@ -5,6 +5,7 @@ pub(super) mod canary;
 mod discovery;
 mod endurance;
 pub(super) mod fake;
+mod forgetting;
 pub(super) mod http;
 mod linked;
 mod mtls;

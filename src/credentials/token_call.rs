@@ -17,9 +17,11 @@ use super::{
 use crate::secret::Secret;
 
 mod extras;
+mod revocation;
 mod token;
 
 pub use extras::{Extras, TokenCallError};
+pub use revocation::Revocation;
 pub use token::Token;
 
 /// The settings that all OAuth grants share.
@@ -30,6 +32,7 @@ pub struct TokenCall {
     extras: Extras,
     /// What tokens are to be bound to.
     key: Option<Arc<ProofKey>>,
+    revocation: Option<Revocation>,
 }
 
 /// Where a token call goes.
@@ -97,6 +100,7 @@ impl TokenCall {
             auth,
             extras,
             key: None,
+            revocation: None,
         })
     }
 
@@ -322,6 +326,8 @@ impl TokenCall {
             })
             .bytes(&extras.default_expires_in.as_nanos().to_be_bytes())
             .option(self.key.as_ref(), |b, key| key.fingerprint(b))
+            // Says nothing of what tokens are for, and must not have any fetched that requests wait for.
+            .authentication(|b| b.option(self.revocation.as_ref(), |b, it| it.fingerprint(b)))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     config::{Diagnostic, HttpUrl, SecretSource, scalars::Named, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Login, Person, ProofKey, Refreshing, Source, TokenCall,
+        FingerprintBuilder, Login, Person, Refreshing, Source, TokenCall,
         login::{LoginFile, nobody},
     },
     secret::Secret,
@@ -99,7 +99,7 @@ impl GrantConfig for Config {
             },
             shown: self.authorize_url.value.without_query(),
             capture: match headless {
-                Some(endpoint) => Captured::Redirect(endpoint),
+                Some(endpoint) => Captured::Redirect(Box::new(endpoint)),
                 None => Captured::Paste {
                     file: LoginFile::new(path, call.shown(), client),
                     name: cx.name().into(),
@@ -122,7 +122,7 @@ pub struct AuthorizationCode {
 
 #[derive(Debug)]
 enum Captured {
-    Redirect(crate::credentials::Endpoint),
+    Redirect(Box<crate::credentials::Endpoint>),
     Paste {
         file: LoginFile,
         name: Box<str>,
@@ -164,8 +164,8 @@ impl Source for AuthorizationCode {
         })
     }
 
-    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
-        self.call.proof_key()
+    fn token_call(&self) -> Option<&TokenCall> {
+        Some(&self.call)
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

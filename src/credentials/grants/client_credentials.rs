@@ -9,8 +9,8 @@ use super::{
 use crate::{
     config::table::Variant,
     credentials::{
-        BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, ProofKey,
-        Source, TokenCall,
+        BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, Source,
+        TokenCall,
     },
 };
 
@@ -63,8 +63,8 @@ impl Source for ClientCredentials {
         vec![self.call.shown()]
     }
 
-    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
-        self.call.proof_key()
+    fn token_call(&self) -> Option<&TokenCall> {
+        Some(&self.call)
     }
 
     fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

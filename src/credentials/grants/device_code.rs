@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     clock,
-    config::{HttpUrl, table::Variant},
+    config::{HttpUrl, Sp, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Login, Person, ProofKey, Refreshing, Source, TokenCall,
+        FingerprintBuilder, Login, Person, Refreshing, Source, TokenCall,
         login::{LoginFile, nobody},
     },
     secret::Secret,
@@ -52,6 +52,8 @@ impl GrantConfig for Config {
             issuer: None,
             // What comes from there is no token.
             dpop: None,
+            revoke_on_exit: Sp::new(false, self.oauth.revoke_on_exit.span),
+            revocation_url: None,
             ..self.oauth.clone()
         };
         let begin = elsewhere.build(Asker::Client, cx)?;
@@ -103,8 +105,8 @@ impl Source for DeviceCode {
         })
     }
 
-    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
-        self.call.proof_key()
+    fn token_call(&self) -> Option<&TokenCall> {
+        Some(&self.call)
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     config::table::Variant,
     credentials::{
-        BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, ProofKey,
-        Source, TokenCall,
+        BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, Source,
+        TokenCall,
     },
 };
 
@@ -66,8 +66,8 @@ impl Source for JwtBearer {
         vec![self.call.shown()]
     }
 
-    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
-        self.call.proof_key()
+    fn token_call(&self) -> Option<&TokenCall> {
+        Some(&self.call)
     }
 
     fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

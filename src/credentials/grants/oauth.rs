@@ -16,6 +16,7 @@ use crate::{
 
 mod client_auth;
 mod dpop;
+mod revocation;
 mod tls;
 
 pub(super) use client_auth::Asker;
@@ -55,6 +56,11 @@ crate::config_struct! {
         optional dpop: DpopKey,
         /// Whom to trust at the token endpoint, and as whom to come.
         optional tls: Tls,
+        /// Revokes its tokens (RFC 7009) when the proxy ends, or when a reload removes the credential; not those that a
+        /// `store` or a login keeps, nor what only a person could replace.
+        default("false") revoke_on_exit: bool,
+        /// Where tokens are revoked; as the document of `issuer` says where nothing is said.
+        optional revocation_url: HttpUrl,
         /// How long the connection, with its TLS handshake, may take.
         default("5s") connect_timeout: Duration,
         /// How long the whole call may take.
@@ -75,6 +81,7 @@ impl OauthKeys {
         let query = pairs(self.query.as_ref(), cx);
         let headers = headers(self.headers.as_ref(), cx);
         let key = self.proof_key(cx);
+        let revocation = self.revocation(cx);
         let extras = Extras {
             scope: self
                 .scope
@@ -97,6 +104,8 @@ impl OauthKeys {
             default_expires_in: self.default_expires_in.value,
         };
         let call = TokenCall::new(target?, auth?, extras);
+        let revocation = revocation?;
+        let call = call.map(|call| call.revoking(revocation));
         let bound = match key? {
             Some(key) => call.and_then(|call| call.bind(key)),
             None => call,

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     config::{SecretSource, table::Variant},
     credentials::{
-        Ask, BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, ProofKey,
-        Refreshing, Source, TokenCall,
+        Ask, BoxFuture, Credential, Fetch, FetchError, Fingerprint, FingerprintBuilder, Refreshing,
+        Source, TokenCall,
     },
     secret::Secret,
 };
@@ -78,8 +78,8 @@ impl Source for Password {
         Some(Refreshing::OR_ANEW)
     }
 
-    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
-        self.call.proof_key()
+    fn token_call(&self) -> Option<&TokenCall> {
+        Some(&self.call)
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

@@ -11,7 +11,7 @@ use crate::{
     config::{Diagnostic, SecretSource, table::Variant},
     credentials::{
         BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint, FingerprintBuilder,
-        ProofKey, Refreshing, Source, TokenCall,
+        Refreshing, Source, TokenCall,
     },
     secret::Secret,
 };
@@ -82,8 +82,8 @@ impl Source for RefreshToken {
         vec![self.call.shown()]
     }
 
-    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
-        self.call.proof_key()
+    fn token_call(&self) -> Option<&TokenCall> {
+        Some(&self.call)
     }
 
     fn refreshing(&self) -> Option<Refreshing<'_>> {

@@ -11,8 +11,7 @@ use crate::{
     config::{Diagnostic, table::Variant},
     credentials::{
         Ask, BoxFuture, Credential, FailureKind, Fetch, FetchError, Fingerprint,
-        FingerprintBuilder, Lease, Linked, ProofKey, Source, Subject, TokenCall, TokensFrom,
-        Watched,
+        FingerprintBuilder, Lease, Linked, Source, Subject, TokenCall, TokensFrom, Watched,
     },
     secret::Secret,
 };
@@ -189,8 +188,8 @@ impl Source for TokenExchange {
         }
     }
 
-    fn proof_key(&self) -> Option<&Arc<ProofKey>> {
-        self.call.proof_key()
+    fn token_call(&self) -> Option<&TokenCall> {
+        Some(&self.call)
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

@@ -6,6 +6,7 @@ mod herds;
 mod page;
 mod refusals;
 mod reload;
+mod revocation;
 mod secrets;
 mod shutdown;
 mod token_calls;

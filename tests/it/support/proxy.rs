@@ -115,6 +115,11 @@ impl TestProxy {
         let _ = self.shutdown.send(true);
     }
 
+    /// Sees to the end of its credentials, as the program does after its last request.
+    pub fn finish(&self) {
+        control().block_on(self.app.credentials().finish());
+    }
+
     /// Whether all workers have ended.
     pub fn has_ended(&self) -> bool {
         self.serving.as_ref().is_none_or(JoinHandle::is_finished)
