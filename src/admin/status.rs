@@ -86,9 +86,15 @@ impl Status {
     }
 }
 
-/// The metrics of every credential. A reload can leave two slots of one name for a while: their counts are
+/// The metrics of every credential and its endpoints. A reload can leave two slots of one name for a while: their counts are
 /// added up, and the state is the first one's, since a series can only be there once.
 fn collect(credentials: &Credentials, samples: &mut Samples) {
+    for view in credentials.endpoints() {
+        let endpoint = &*view.endpoint;
+        let paused = if view.paused_for.is_some() { 1.0 } else { 0.0 };
+        samples.gauge(&table::ENDPOINT_PAUSED, &[endpoint], paused);
+        samples.counter(&table::ENDPOINT_HELD, &[endpoint], view.held);
+    }
     for of_a_name in credentials.views().chunk_by(|a, b| a.name == b.name) {
         let view = &of_a_name[0];
         let name = &*view.name;

@@ -51,6 +51,8 @@ pub struct CredentialJson {
     grant: &'static str,
     endpoint: Option<String>,
     state: &'static str,
+    /// Null while all its endpoints are called.
+    endpoint_paused: Option<PausedJson>,
     generation: u64,
     expires_in: Option<f64>,
     next_refresh_in: Option<f64>,
@@ -68,6 +70,13 @@ pub struct CredentialJson {
     /// How many users' tokens are kept; null where all share one.
     subjects: Option<usize>,
     subjects_evicted: Option<u64>,
+}
+
+/// An endpoint that has failed too often in a row, for whichever credential.
+#[derive(Debug, Serialize)]
+struct PausedJson {
+    endpoint: String,
+    r#for: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,6 +103,12 @@ impl From<CredentialView> for CredentialJson {
             grant: view.grant,
             endpoint: view.endpoint.as_deref().map(Into::into),
             state: view.state.as_str(),
+            endpoint_paused: view.endpoint_paused.and_then(|it| {
+                Some(PausedJson {
+                    r#for: it.paused_for?.as_secs_f64(),
+                    endpoint: it.endpoint.to_string(),
+                })
+            }),
             generation: view.generation,
             expires_in: seconds(view.expires_in),
             next_refresh_in: seconds(view.next_refresh_in),

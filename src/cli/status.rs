@@ -1,6 +1,6 @@
 //! `bearerd status`: what a running proxy says of its credentials.
 
-use std::{fmt::Write, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write, path::PathBuf};
 
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let json = serde_json::to_string_pretty(&all).unwrap_or_default();
         return output::data(json + "\n");
     }
-    output::data(table(&all) + &successors(&all))
+    output::data(table(&all) + &paused(&all) + &successors(&all))
 }
 
 /// A line for each changed secret that is not in use, after an empty one.
@@ -61,6 +61,20 @@ fn successors(all: &[Value]) -> String {
         true => text,
         false => text + "\n",
     }
+}
+
+/// A line for each endpoint that is not called now.
+fn paused(all: &[Value]) -> String {
+    let paused = all.iter().filter_map(|credential| {
+        let paused = &credential["endpoint_paused"];
+        let endpoint = paused["endpoint"].as_str()?;
+        let left = span(paused["for"].as_f64()?);
+        Some(format!(
+            "{endpoint} has failed too often in a row: not called for {left}\n"
+        ))
+    });
+    let lines: BTreeSet<String> = paused.collect();
+    lines.into_iter().collect()
 }
 
 fn table(all: &[Value]) -> String {
@@ -171,5 +185,21 @@ mod tests {
             ["x", "static", "empty", "-", "-", "-", "0", "0", "0"]
         );
         assert_eq!(span(90_000.0), "1d1h");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_called_is_told_once() {
+        let one = serde_json::json!({
+            "endpoint_paused": { "endpoint": "https://login.test/token", "for": 12.2 }
+        });
+        let all = [
+            one.clone(),
+            one,
+            serde_json::json!({ "endpoint_paused": null }),
+        ];
+        assert_eq!(
+            paused(&all),
+            "https://login.test/token has failed too often in a row: not called for 12s\n"
+        );
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     CacheSettings, Call, Counters, FetchError, FetchView, Lease, Rejection, Source, Subject,
@@ -71,6 +72,8 @@ pub(super) struct State {
     /// What it held at the end of the process is revoked.
     pub(super) revoked: bool,
     store_error: Option<StoreError>,
+    /// Of the newest flight: makes its calls go first.
+    pub(super) hurry: CancellationToken,
     pub(super) last_error: Option<FetchError>,
     pub(super) last_fetch: Option<(Instant, FetchView)>,
     pub(super) last_calls: Vec<Call>,
@@ -139,6 +142,7 @@ impl Slot {
                 kept: Kept::default(),
                 revoked: false,
                 store_error: None,
+                hurry: CancellationToken::default(),
                 last_error: None,
                 last_fetch: None,
                 last_calls: Vec::new(),
@@ -177,6 +181,7 @@ impl Slot {
             }
             Refusal::Withheld => {
                 self.current.store(None);
+                state.hurry.cancel();
                 drop(state);
                 tracing::info!(
                     credential = %self.name,

@@ -7,6 +7,7 @@ use std::{
 
 use http::{HeaderMap, Method, StatusCode, header::DATE};
 use tokio::task_local;
+use tokio_util::sync::CancellationToken;
 
 /// A call that ended. It has no field that could hold a secret: no query, no body, of the headers `Date` alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +37,12 @@ pub struct Asked {
     pub scope: Option<String>,
 }
 
-/// Where the calls of a fetch are noted.
+/// Where the calls of a fetch are noted, and whether somebody waits for them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Calls(Arc<Mutex<Noted>>);
+pub(super) struct Calls {
+    noted: Arc<Mutex<Noted>>,
+    hurry: CancellationToken,
+}
 
 #[derive(Debug, Default)]
 struct Noted {
@@ -48,6 +52,11 @@ struct Noted {
 }
 
 impl Calls {
+    /// What makes its calls go first from then on: somebody waits for what they bring.
+    pub(super) fn hurry(&self) -> &CancellationToken {
+        &self.hurry
+    }
+
     /// Notes here what `fetch` calls.
     pub(super) fn of<F: Future>(&self, fetch: F) -> impl Future<Output = F::Output> + use<F> {
         CALLS.scope(self.clone(), fetch)
@@ -59,7 +68,15 @@ impl Calls {
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Resolves when somebody waits for what this fetch brings. Cancel safe.
+pub(super) async fn hurried() {
+    // Whoever fetches without a notebook waits for it.
+    if let Ok(hurry) = CALLS.try_with(|calls| calls.hurry.clone()) {
+        hurry.cancelled().await;
     }
 }
 

@@ -10,7 +10,6 @@ use http::{
     header::{ACCEPT, CONTENT_TYPE, HOST},
 };
 use reqwest::{Client, ClientBuilder, Url, redirect::Policy, retry};
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::{
@@ -22,10 +21,14 @@ use crate::{
     secret::Secret,
 };
 
+mod admission;
+mod breaker;
 mod tls;
 mod unreachable;
 mod url;
 
+use admission::{Admission, Limit};
+pub(super) use admission::{held, views};
 pub use tls::ClientIdentity;
 pub(super) use tls::trusting;
 use unreachable::unreachable;
@@ -39,7 +42,9 @@ pub struct Endpoint {
     client: Client,
     url: Url,
     shown: Arc<str>,
-    calls: Arc<Semaphore>,
+    /// Shared with every other credential that calls the same URL in the same way.
+    admission: Arc<Admission>,
+    limit: Limit,
     timeout: Duration,
     plaintext: bool,
     version: Arc<TlsVersion>,
@@ -138,18 +143,20 @@ impl Endpoint {
                 (builder.dns_resolver(there.resolver), Some(host), there.url)
             }
         };
+        let tls = settings.tls_fingerprint();
         Ok(Self {
             client: client
                 .build()
                 .map_err(|error| EndpointError::Tls(error.without_url().to_string()))?,
             version,
+            admission: Admission::of(&shown, tls),
             shown,
             url,
-            calls: Arc::new(Semaphore::new(MOST_CALLS)),
+            limit: Limit::default(),
             timeout: settings.timeout,
             plaintext: settings.danger_plaintext,
             host,
-            tls: settings.tls_fingerprint(),
+            tls,
         })
     }
 
@@ -174,11 +181,21 @@ impl Endpoint {
     /// As [`Endpoint::new`].
     pub(super) fn elsewhere(&self, url: &str) -> Result<Self, EndpointError> {
         let url = usable(url, self.plaintext)?;
+        let shown = shown(&url);
         Ok(Self {
-            shown: shown(&url),
+            admission: Admission::of(&shown, self.tls),
+            shown,
             url,
             ..self.clone()
         })
+    }
+
+    /// The same endpoint for calls to what is shown as `shown`, with which it shares its fate.
+    pub(super) fn calling(self, shown: &Arc<str>) -> Self {
+        Self {
+            admission: Admission::of(shown, self.tls),
+            ..self
+        }
     }
 
     /// Adds what decides where the secrets go; deadlines do not.
@@ -219,14 +236,14 @@ impl Endpoint {
         .await
     }
 
-    /// What is published there, at most 256 KiB.
+    /// What is published there, at most 256 KiB. Whoever asks sees to it that it is not too often.
     ///
     /// # Errors
     /// [`FetchError`], also for any status but 200.
     pub async fn get(&self) -> Result<Vec<u8>, FetchError> {
         let accept = (ACCEPT, HeaderValue::from_static("application/json"));
         let answer = self
-            .send(Call {
+            .send_now(Call {
                 shown: None,
                 method: Method::GET,
                 path: self.url.path(),
@@ -245,8 +262,15 @@ impl Endpoint {
         Ok(answer.body.to_vec())
     }
 
-    /// Makes any call to this endpoint's origin: scheme and authority are the file's.
+    /// Makes any call to this endpoint's origin, when its turn has come: scheme and authority are the file's.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, FetchError> {
+        let ticket = self.admission.enter(&self.limit, self.timeout).await?;
+        let result = self.send_now(call).await;
+        ticket.ended(&result);
+        result
+    }
+
+    async fn send_now(&self, call: Call<'_>) -> Result<Answer, FetchError> {
         let method = call.method.clone();
         let endpoint = Arc::clone(call.shown.unwrap_or(&self.shown));
         let (sent, wall) = (clock::now(), clock::unix_time());
@@ -273,7 +297,6 @@ impl Endpoint {
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Answer, FetchError> {
-        let _permit = self.calls.acquire().await;
         let mut headers = call.headers;
         if let Some(host) = &self.host {
             headers.insert(HOST, host.clone());
@@ -362,7 +385,5 @@ pub(super) fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     body.extend_from_slice(chunk);
 }
 
-/// Calls to one endpoint at the same time.
-const MOST_CALLS: usize = 8;
 const LARGEST_PUBLISHED: usize = 256 * 1024;
 const LONGEST_ANSWER: usize = 1024 * 1024;

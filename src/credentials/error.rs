@@ -78,6 +78,11 @@ pub enum Retry {
         /// The endpoint's Retry-After, where it sent one.
         after: Option<Duration>,
     },
+    /// It was not tried, for the endpoint's sake; counts as no failure.
+    Held {
+        /// When it may be tried.
+        after: Duration,
+    },
     /// Only a person can mend it: probed seldom, since repeated wrong secrets lock accounts.
     Permanent,
 }

@@ -286,13 +286,20 @@ impl Life {
 
     fn failed(&mut self, retry: Retry, now: Instant, dice: f64) -> Settled {
         self.stillborn = false;
-        let permanent = retry == Retry::Permanent;
-        let before = self
-            .trouble
-            .filter(|trouble| trouble.permanent == permanent);
-        let failures = before.map_or(1, |trouble| trouble.failures.saturating_add(1));
+        let (permanent, failures) = match (retry, self.trouble) {
+            // It was not tried: nothing is known that was not known before.
+            (Retry::Held { .. }, before) => {
+                before.map_or((false, 0), |trouble| (trouble.permanent, trouble.failures))
+            }
+            (_, before) => {
+                let permanent = retry == Retry::Permanent;
+                let before = before.filter(|trouble| trouble.permanent == permanent);
+                let failures = before.map_or(0, |trouble| trouble.failures);
+                (permanent, failures.saturating_add(1))
+            }
+        };
         let first = self.trouble.is_none();
-        let least = if permanent {
+        let least = if retry == Retry::Permanent {
             self.probe_after
         } else {
             Duration::ZERO

@@ -64,8 +64,8 @@ pub use subject::{Subject, SubjectError, SubjectToken, TokensFrom};
 pub use token_call::{Ask, Extras, Revocation, Target, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
 pub use view::{
-    Account, Counters, CredentialView, FetchView, SlotState, SubjectsView, SuccessorView,
-    Verifications,
+    Account, Counters, CredentialView, EndpointView, FetchView, SlotState, SubjectsView,
+    SuccessorView, Verifications,
 };
 pub use watched::Watched;
 

@@ -24,13 +24,28 @@ pub(crate) fn latest_renewal(life: Duration) -> Duration {
 pub(crate) fn pause(retry: Retry, failures: u32, dice: f64) -> Duration {
     match retry {
         Retry::Transient { after } => {
-            let step = doubled(Duration::from_secs(1), failures, Duration::from_secs(60));
-            // Full jitter over everything above the floor: at most one call a second, whatever the load.
-            let jittered = TRANSIENT_FLOOR + (step - TRANSIENT_FLOOR).mul_f64(dice);
-            jittered.max(after.unwrap_or_default().min(LONGEST))
+            let step = doubled(TRANSIENT_FLOOR, failures, Duration::from_secs(60));
+            heeding(after, step, dice)
         }
+        // All that were held do not come at once.
+        Retry::Held { after } => after + TRANSIENT_FLOOR.mul_f64(dice),
         Retry::Permanent => doubled(Duration::from_secs(30), failures, LONGEST),
     }
+}
+
+/// The `pauses`th pause in a row of an endpoint that fails whoever calls it.
+///
+/// Shorter than those of a single credential, which it then finds over.
+pub(crate) fn endpoint_pause(after: Option<Duration>, pauses: u32, dice: f64) -> Duration {
+    let step = doubled(TRANSIENT_FLOOR, pauses, Duration::from_secs(30));
+    heeding(after, step, dice)
+}
+
+/// Some time up to `step`, and not before the endpoint's own Retry-After.
+fn heeding(after: Option<Duration>, step: Duration, dice: f64) -> Duration {
+    // Full jitter over everything above the floor: at most one call a second, whatever the load.
+    let jittered = TRANSIENT_FLOOR + (step - TRANSIENT_FLOOR).mul_f64(dice);
+    jittered.max(after.unwrap_or_default().min(LONGEST))
 }
 
 /// How long a slot cools down after its `refusals`th refused unproven credential in a row.

@@ -110,8 +110,15 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     let began = clock::now();
     // Before they are read: what changes in between is seen by the next look.
     let files = watched::stamps(&*source);
-    slot.state().files = files;
     let calls = Calls::default();
+    if purpose != Purpose::Ahead {
+        calls.hurry().cancel();
+    }
+    {
+        let mut state = slot.state();
+        state.files = files;
+        state.hurry = calls.hurry().clone();
+    }
     let result = renewal::obtain(slot, &source, purpose, &calls).await;
     let ended = clock::now();
     let view = FetchView {
@@ -171,6 +178,7 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
     let began = clock::now();
     let files = watched::stamps(&**successor);
     let calls = Calls::default();
+    slot.state().hurry = calls.hurry().clone();
     let trial = renewal::obtain(slot, successor, Purpose::Ahead, &calls);
     let result = match longest_trial(slot, &**successor) {
         Some(most) => tokio::time::timeout(most, trial).await.unwrap_or_else(|_| {
@@ -304,12 +312,13 @@ fn failed(slot: &Slot, state: &mut State, error: FetchError, settled: Settled) -
         .last_error
         .as_ref()
         .is_some_and(|last| last.kind != error.kind);
-    if is_another
+    let news = is_another
         || matches!(
             settled,
             Settled::Failed { first: true } | Settled::NeverAlive
-        )
-    {
+        );
+    // That an endpoint is not called is told once, not by each of its credentials.
+    if news && !matches!(error.retry, Retry::Held { .. }) {
         tracing::warn!(credential = %slot.name, kind, ?retry_in, "not obtained: {error}");
     } else {
         tracing::debug!(credential = %slot.name, kind, ?retry_in, "still not obtained: {error}");

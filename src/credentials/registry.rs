@@ -9,8 +9,10 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    Credential, CredentialHandle, CredentialView, Fetch, FetchError, Fingerprint, Login, Source,
+    Credential, CredentialHandle, CredentialView, EndpointView, Fetch, FetchError, Fingerprint,
+    Login, Source,
     cache::{Kin, Slot},
+    endpoint,
     process::Process,
     refresher, renewal, revocation,
     store::{AnyStore, Store},
@@ -150,8 +152,33 @@ impl Credentials {
     /// Every slot in use, by name.
     pub fn views(&self) -> Vec<CredentialView> {
         let slots: Vec<_> = self.slots().values().filter_map(Weak::upgrade).collect();
-        let mut views: Vec<_> = slots.iter().map(|slot| slot.view()).collect();
+        let endpoints = endpoint::views();
+        let view = |slot: &Arc<Slot>| {
+            let source = slot.source();
+            let own = source.endpoints().into_iter();
+            let own = own.filter_map(|endpoint| endpoints.get(endpoint));
+            let paused = own.filter(|it| it.paused_for.is_some());
+            CredentialView {
+                endpoint_paused: paused.max_by_key(|it| it.paused_for).cloned(),
+                ..slot.view()
+            }
+        };
+        let mut views: Vec<_> = slots.iter().map(view).collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
+    }
+
+    /// The endpoints that they are fetched from, by URL.
+    pub fn endpoints(&self) -> Vec<EndpointView> {
+        let slots: Vec<_> = self.slots().values().filter_map(Weak::upgrade).collect();
+        let mut all = endpoint::views();
+        let mut views = Vec::new();
+        for slot in &slots {
+            let source = slot.source();
+            let own = source.endpoints().into_iter();
+            views.extend(own.filter_map(|endpoint| all.remove(endpoint)));
+        }
+        views.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         views
     }
 

@@ -13,6 +13,7 @@ use super::{
     Credential, FailureKind, FetchError, Refreshing, Retry, Source,
     cache::Slot,
     calls::Calls,
+    endpoint,
     life::Purpose,
     store::{Claim, Claimed, Record, SlotId, Spending, StoreError},
 };
@@ -93,6 +94,10 @@ pub(super) async fn obtain(
     // Until the successor is saved.
     let _spending = spends.then(|| slot.process.spending.token());
     if spends {
+        // Before it is marked: what is not sent needs no mark.
+        if let Some(held) = source.endpoints().first().and_then(|it| endpoint::held(it)) {
+            return Err(held);
+        }
         // Looked at with the token in hand: who closes it waits for us, or we see it closed.
         if slot.process.spending.is_closed() {
             let why = "the proxy ends: no refresh token is sent any more";

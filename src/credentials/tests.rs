@@ -1,5 +1,6 @@
 //! The cache with a source that does what a test says, in paused time.
 
+mod admission;
 mod calls;
 pub(super) mod canary;
 mod discovery;

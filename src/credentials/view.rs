@@ -28,6 +28,8 @@ pub struct CredentialView {
     pub scope: Option<Arc<str>>,
     /// Whether it is fetched at start.
     pub prewarm: bool,
+    /// The one of its endpoints that is called again last, of those that have failed too often in a row.
+    pub endpoint_paused: Option<EndpointView>,
     /// Counters since the slot exists.
     pub counters: Counters,
     /// The source that a reload wants in the place of the one in use, as long as it has not shown that it works.
@@ -36,6 +38,17 @@ pub struct CredentialView {
     pub verifications: Verifications,
     /// Where each subject has a credential of its own, how many are kept: what is said of one here is then said of all.
     pub subjects: Option<SubjectsView>,
+}
+
+/// An endpoint that credentials are fetched from, as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointView {
+    /// Scheme, host and path.
+    pub endpoint: Arc<str>,
+    /// Until it is called again, where it has failed too often in a row.
+    pub paused_for: Option<Duration>,
+    /// Calls that were not made for such pauses, or for the limits that it sets (429).
+    pub held: u64,
 }
 
 /// Where a slot is in its life.

@@ -168,6 +168,7 @@ fn failing(error: &FetchError) -> Failing {
     let (permanent, after) = match error.retry {
         Retry::Permanent => (true, None),
         Retry::Transient { after } => (false, after),
+        Retry::Held { after } => (false, Some(after)),
     };
     Failing {
         kind: error.kind.as_str(),

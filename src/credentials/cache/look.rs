@@ -38,6 +38,7 @@ impl Slot {
                 .as_ref()
                 .and_then(|held| held.issue.credential.scope.as_deref().map(Into::into)),
             prewarm: state.settings.prewarm,
+            endpoint_paused: None,
             counters,
             successor,
             verifications,

@@ -59,6 +59,7 @@ impl Slot {
         match state.life.want(clock::now()) {
             Want::Ready => Ok(None),
             Want::Wait(flight) => {
+                state.hurry.cancel();
                 drop(state);
                 self.bell.notify_one();
                 Ok(Some(flight))

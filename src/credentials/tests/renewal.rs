@@ -148,13 +148,13 @@ impl Source for Client {
     }
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(super) fn folder(name: &str) -> PathBuf {
     let all = std::env::temp_dir().join(format!("bearerd-renewal-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(all.join(name));
     all.join(name)
 }
 
-fn store(path: &std::path::Path) -> FileStore {
+pub(super) fn store(path: &std::path::Path) -> FileStore {
     let key = Secret::new(STANDARD.encode([7; 32]));
     FileStore::new(path.to_owned(), Keyring::new(&key, None).unwrap(), 100)
 }

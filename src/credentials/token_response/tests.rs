@@ -1,4 +1,7 @@
+use http::header::RETRY_AFTER;
+
 use super::*;
+use crate::credentials::Retry;
 
 const WALL: Duration = Duration::from_secs(1_800_000_000);
 

@@ -79,6 +79,10 @@ metrics! {
         "Users whose tokens are kept now; absent where all requests share one.";
     CREDENTIAL_EVICTED: Counter "bearerd_credential_subjects_evicted_total" ["credential"]
         "Users whose tokens had to make room for others'.";
+    ENDPOINT_PAUSED: Gauge "bearerd_token_endpoint_paused" ["endpoint"]
+        "1 while a token endpoint that has failed too often in a row is not called.";
+    ENDPOINT_HELD: Counter "bearerd_token_endpoint_held_total" ["endpoint"]
+        "Token calls that were not made because the endpoint fails, or limits us.";
 
     CONNECTIONS: Counter "bearerd_connections_total" []
         "Connections accepted from clients.";
@@ -128,6 +132,8 @@ mod tests {
             "status",
             "code",
             "credential",
+            // As the file has it, without what a recipe fills in.
+            "endpoint",
             "state",
             "outcome",
             "version",

@@ -1,6 +1,6 @@
 //! A step's call: where it goes, what it carries, what is taken out of its answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE,
@@ -71,9 +71,10 @@ impl Builder<'_> {
                     .collect(),
                 contains: again.contains.as_ref().map(|text| text.value.clone()),
             });
+        let shown: Arc<str> = format!("{origin}{}", url::shown(path)).into();
         Some(Request {
-            endpoint: endpoint?,
-            shown: format!("{origin}{}", url::shown(path)).into(),
+            endpoint: endpoint?.calling(&shown),
+            shown,
             method: keys.method.value.clone(),
             path: path_template?,
             url_query: given(url_query)?,
