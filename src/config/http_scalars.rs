@@ -45,6 +45,27 @@ impl Decode for Method {
     }
 }
 
+/// How a gRPC call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrpcStatus(pub u8);
+
+impl Decode for GrpcStatus {
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        let number = u64::decode(node, decoder)?;
+        match u8::try_from(number).ok().filter(|n| (1..=16).contains(n)) {
+            Some(number) => Some(Self(number)),
+            None => decoder.fail(
+                node.span,
+                "a gRPC status that refuses is a number from 1 to 16",
+            ),
+        }
+    }
+
+    fn ty() -> Type {
+        Type::Integer
+    }
+}
+
 impl Decode for StatusCode {
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
         let number = u64::decode(node, decoder)?;

@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::{
     Connection, Error, Facts, Failure, Head, Outcome, Refusal, Reply, Routed, Why, challenge,
     early::Early,
-    hop_by_hop,
+    grpc, hop_by_hop,
     subject::{Whose, whose},
 };
 use crate::{
@@ -361,15 +361,29 @@ fn hear(used: &Used, outcome: &mut Outcome) {
             credential: Arc::clone(credential.handle.name()),
             lease: used.lease.id(),
             why,
+            undone: is_undone(&reply.response),
             then_pass: refused.then_pass,
         });
-    } else if !reply.response.status().is_server_error() {
+    } else if !is_fault(&reply.response) {
         credential.handle.accept(&used.lease);
     }
 }
 
+/// A 401, or gRPC's word for it.
+fn is_undone<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED
+        || grpc::trailers_only(response) == Some(grpc::UNAUTHENTICATED)
+}
+
+/// Whether an answer tells nothing of the credential.
+fn is_fault<B>(response: &Response<B>) -> bool {
+    response.status().is_server_error() || grpc::trailers_only(response).is_some_and(grpc::is_fault)
+}
+
 fn is_refusal(refused: &Refused, reply: &Reply) -> bool {
     refused.statuses.contains(&reply.response.status())
+        || grpc::trailers_only(&reply.response)
+            .is_some_and(|status| refused.grpc_statuses.contains(&status))
         || (!refused.challenge_errors.is_empty()
             && challenge::errors(reply.response.headers())
                 .next()

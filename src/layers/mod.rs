@@ -11,6 +11,7 @@ mod error;
 mod fields;
 mod forward;
 mod forwarded;
+mod grpc;
 mod hop_by_hop;
 mod http2;
 mod inbound;

@@ -70,6 +70,8 @@ pub struct Refusal {
     pub lease: u64,
     /// What it refused, and whether that can be mended.
     pub why: Why,
+    /// It says that nothing of the request was done: it may be sent again, whatever its method.
+    pub undone: bool,
     /// Whether the route hands the upstream's own answer on.
     pub then_pass: bool,
 }

@@ -9,15 +9,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use serde::Serialize;
 use tower::Service;
 
-use super::{Error, Facts, Failure, Inbound, Outcome, Reply, ReplyBody};
-use crate::upstream::SendError;
+use super::{Error, Facts, Failure, Inbound, Outcome, Reply, ReplyBody, grpc};
+use crate::{percent, upstream::SendError};
 
-/// Answers as `application/problem+json` (RFC 9457) with `Proxy-Status` (RFC 9209) where `inner` fails.
+/// Answers as `application/problem+json` (RFC 9457) with `Proxy-Status` (RFC 9209) where `inner` fails; a gRPC call in its
+/// own way, as its client would understand nothing else.
 ///
 /// A panic below ends one request with 500 and nothing else.
 #[derive(Clone, Debug)]
@@ -45,8 +46,9 @@ where
     }
 
     fn call(&mut self, request: Inbound) -> Self::Future {
+        let grpc = grpc::answer_type(request.request.headers());
         let inner = catch_unwind(AssertUnwindSafe(|| self.inner.call(request))).ok();
-        ResponseFuture { inner }
+        ResponseFuture { inner, grpc }
     }
 }
 
@@ -56,6 +58,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: Option<F>,
+        grpc: Option<HeaderValue>,
     }
 }
 
@@ -63,14 +66,18 @@ impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
     type Output = Result<Box<Reply>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(inner) = self.project().inner.as_pin_mut() else {
-            return Poll::Ready(Ok(respond(Error::Internal.into())));
+        let this = self.project();
+        let grpc = this.grpc;
+        let Some(inner) = this.inner.as_pin_mut() else {
+            return Poll::Ready(Ok(respond(Error::Internal.into(), grpc.take())));
         };
         let outcome = match catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
             Ok(polled) => ready!(polled),
             Err(_) => Err(Error::Internal.into()),
         };
-        Poll::Ready(Ok(outcome.unwrap_or_else(respond)))
+        Poll::Ready(Ok(
+            outcome.unwrap_or_else(|failure| respond(failure, grpc.take()))
+        ))
     }
 }
 
@@ -92,7 +99,7 @@ struct Problem<'a> {
     clippy::boxed_local,
     reason = "it comes in a box: moving it out would copy it"
 )]
-fn respond(failure: Box<Failure>) -> Box<Reply> {
+fn respond(failure: Box<Failure>, grpc: Option<HeaderValue>) -> Box<Reply> {
     let Failure { error, mut facts } = *failure;
     let look = error.appearance();
     if let Error::Upstream(cause) = &error {
@@ -100,23 +107,11 @@ fn respond(failure: Box<Failure>) -> Box<Reply> {
     }
     facts.code = Some(look.code);
     facts.upstream_status = facts.upstream_status.or(error.received_status());
-    let problem = Problem {
-        r#type: format!("urn:bearerd:{}", look.code),
-        title: look.title,
-        status: look.status.as_u16(),
-        code: look.code,
-        detail: error.to_string(),
-        route: facts.route.as_ref().map(|route| &*route.name),
-        credential: error.credential().map(|name| &**name),
+    let mut response = match grpc {
+        Some(kind) => outcome(&error, kind),
+        None => problem(&error, &facts),
     };
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut response = Response::new(ReplyBody::own(body));
-    *response.status_mut() = look.status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(value) = HeaderValue::try_from(proxy_status(&error)) {
         headers.insert("proxy-status", value);
@@ -148,6 +143,57 @@ fn respond(failure: Box<Failure>) -> Box<Reply> {
     Box::new(Reply { response, facts })
 }
 
+fn problem(error: &Error, facts: &Facts) -> Response<ReplyBody> {
+    let look = error.appearance();
+    let problem = Problem {
+        r#type: format!("urn:bearerd:{}", look.code),
+        title: look.title,
+        status: look.status.as_u16(),
+        code: look.code,
+        detail: error.to_string(),
+        route: facts.route.as_ref().map(|route| &*route.name),
+        credential: error.credential().map(|name| &**name),
+    };
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = Response::new(ReplyBody::own(body));
+    *response.status_mut() = look.status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    response
+}
+
+/// The outcome of a gRPC call that was not answered by its upstream: all of it stands in the head.
+fn outcome(error: &Error, kind: HeaderValue) -> Response<ReplyBody> {
+    let look = error.appearance();
+    let mut message = String::new();
+    percent::encode(&format!("{}: {error}", look.code), &mut message);
+    let mut response = Response::new(ReplyBody::own(Vec::new()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, kind);
+    let status = HeaderValue::from(grpc_status(look.status));
+    headers.insert(HeaderName::from_static(grpc::STATUS), status);
+    if let Ok(message) = HeaderValue::try_from(message) {
+        headers.insert(HeaderName::from_static(grpc::MESSAGE), message);
+    }
+    response
+}
+
+/// What a status of ours means to a gRPC client. A credential of the proxy's that is refused (502) is unavailable, and not
+/// unauthenticated: the client has done nothing wrong, and another login of its own would mend nothing.
+fn grpc_status(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        401 => 16,             // UNAUTHENTICATED
+        403 => 7,              // PERMISSION_DENIED
+        404 => 12,             // UNIMPLEMENTED
+        408 | 504 => 4,        // DEADLINE_EXCEEDED
+        431 => 8,              // RESOURCE_EXHAUSTED
+        421 | 502 | 503 => 14, // UNAVAILABLE
+        _ => 13,               // INTERNAL
+    }
+}
+
 /// The client is told what kind of failure it was; why is for the operator.
 fn tell_cause(code: &str, facts: &Facts, cause: &SendError) {
     let route = facts.route.as_ref().map(|route| &*route.name);
@@ -162,7 +208,7 @@ fn tell_cause(code: &str, facts: &Facts, cause: &SendError) {
 
 /// The response to `error` as it goes over an HTTP/1.1 connection, for what fails before hyper has a request.
 pub fn written(error: Error) -> Vec<u8> {
-    let (parts, body) = respond(error.into()).response.into_parts();
+    let (parts, body) = respond(error.into(), None).response.into_parts();
     let body = body.into_own().unwrap_or_default();
     let length = body.len();
     let status = parts.status;

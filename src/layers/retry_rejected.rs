@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Method, StatusCode};
+use http::Method;
 use pin_project_lite::pin_project;
 use tower::Service;
 
@@ -176,8 +176,7 @@ fn next(outcome: &Outcome, copy: &mut Option<Copy>, spent: &mut Spent) -> Option
                 Why::Nonce(NonceAsked::Given) if !spent.nonce => then.nonce = true,
                 _ => return None,
             }
-            // A 401 says that the request was not applied; another status may not.
-            if status != StatusCode::UNAUTHORIZED && !kept.idempotent {
+            if !refusal.undone && !kept.idempotent {
                 return None;
             }
         }

@@ -189,6 +189,8 @@ impl Allow {
 pub struct Refused {
     /// Statuses that say so; empty for `never`. Default 401.
     pub statuses: Vec<StatusCode>,
+    /// gRPC statuses that say so in an answer of its head alone. Default 16.
+    pub grpc_statuses: Vec<u8>,
     /// Errors of a `WWW-Authenticate: Bearer error="..."` that say so at any status.
     pub challenge_errors: Vec<String>,
     /// Hand the upstream's own answer on where a replay did not help; so with `never`.
@@ -199,6 +201,7 @@ impl Default for Refused {
     fn default() -> Self {
         Self {
             statuses: vec![StatusCode::UNAUTHORIZED],
+            grpc_statuses: vec![16],
             challenge_errors: Vec::new(),
             then_pass: false,
         }

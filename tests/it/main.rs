@@ -18,6 +18,7 @@ mod emulate;
 mod exchange;
 mod faults;
 mod grants;
+mod grpc;
 mod http2;
 mod operator;
 mod presets;

@@ -165,6 +165,7 @@ fn refused(setting: &RefusedSetting) -> Refused {
     let RefusedSetting::When(raw) = setting else {
         return Refused {
             statuses: Vec::new(),
+            grpc_statuses: Vec::new(),
             challenge_errors: Vec::new(),
             // What it says of a proof is the client's to read, too.
             then_pass: true,
@@ -177,6 +178,11 @@ fn refused(setting: &RefusedSetting) -> Refused {
     for status in raw.status.iter().flat_map(|list| list.iter()) {
         if !refused.statuses.contains(&status.value) {
             refused.statuses.push(status.value);
+        }
+    }
+    for status in raw.grpc_status.iter().flat_map(|list| list.iter()) {
+        if !refused.grpc_statuses.contains(&status.value.0) {
+            refused.grpc_statuses.push(status.value.0);
         }
     }
     refused.challenge_errors = raw

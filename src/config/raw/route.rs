@@ -8,6 +8,7 @@ use super::{EmulateSetting, Inject, SubjectSetting, UpstreamRef};
 use crate::{
     config::{
         decode::{Decode, Decoder},
+        http_scalars::GrpcStatus,
         node::{Kind, Node},
         scalars::{ByteSize, Named, OneOrList},
         table::Type,
@@ -164,11 +165,13 @@ pub enum RefusedSetting {
 
 config_struct! {
     /// What counts as a refused credential, and what then.
-    pub struct RawRefused = "refused", short = "status", unavailable = ["grpc_status"] {
+    pub struct RawRefused = "refused", short = "status" {
         /// Statuses of the upstream's answer that count besides 401.
         optional status: OneOrList<StatusCode>,
         /// Errors in `WWW-Authenticate: Bearer error="..."` that count at any status.
         optional error: OneOrList<String>,
+        /// gRPC statuses that count besides 16 (unauthenticated), in an answer that consists of its head alone.
+        optional grpc_status: OneOrList<GrpcStatus>,
         /// What happens when the replay is refused as well.
         default("deny") then: RefusedThen,
     }
