@@ -82,13 +82,13 @@ pub(super) async fn obtain(
         (state.kept.at(id), held.filter(|_| !is_successor))
     };
     let mut desk = match Desk::claim(slot, &**source, id, &own).await? {
-        Ok(desk) => desk,
-        Err(theirs) => return Ok(adopted(id, theirs)),
+        Begun::Fetch(desk) => desk,
+        Begun::Adopt(theirs) => return Ok(adopted(id, theirs)),
     };
     let mut previous = desk.previous(&own, held);
     let refreshing = source.refreshing();
     if let Some(how) = refreshing {
-        begin_anew_or_not(slot, &desk, &mut previous, &how)?;
+        choose_refresh_token(slot, &desk, &mut previous, &how)?;
     }
     let spends = refreshing.is_some() && previous.as_ref().is_some_and(|it| it.refresh.is_some());
     // Until the successor is saved.
@@ -144,6 +144,13 @@ fn adopted(id: SlotId, record: Record) -> Obtained {
     }
 }
 
+/// How a fetch goes on once the store was asked.
+enum Begun {
+    Fetch(Desk),
+    /// Another process has fetched.
+    Adopt(Record),
+}
+
 /// What this process may write, and what is known.
 struct Desk {
     id: SlotId,
@@ -157,16 +164,16 @@ struct Desk {
 }
 
 impl Desk {
-    /// The right to fetch; inside, another's record that makes a fetch needless.
+    /// The right to fetch, or another's record that makes a fetch needless.
     async fn claim(
         slot: &Slot,
         source: &dyn Source,
         id: SlotId,
         own: &Kept,
-    ) -> Result<Result<Self, Record>, FetchError> {
+    ) -> Result<Begun, FetchError> {
         let own_record = own.record.as_deref().cloned();
         let Some(store) = &slot.store else {
-            return Ok(Ok(Self {
+            return Ok(Begun::Fetch(Self {
                 id,
                 claim: None,
                 record: own_record,
@@ -177,7 +184,7 @@ impl Desk {
         match store.claim(&id, own.number).await {
             Ok(Claimed::Theirs(record)) => {
                 slot.store_answered(None);
-                Ok(Err(record))
+                Ok(Begun::Adopt(record))
             }
             Ok(Claimed::Ours(claim, record)) => {
                 slot.store_answered(None);
@@ -187,7 +194,7 @@ impl Desk {
                         .as_ref()
                         .is_none_or(|record| own.number > record.number)
                 });
-                Ok(Ok(Self {
+                Ok(Begun::Fetch(Self {
                     id,
                     lost: store.is_of_a_fleet() && own.is_saved && newer.is_some(),
                     claim: Some(claim),
@@ -200,7 +207,7 @@ impl Desk {
                 match source.refreshing() {
                     // Another process may be spending the same one.
                     Some(how) if !how.restarts => Err(unsafe_without(&error)),
-                    _ => Ok(Ok(Self {
+                    _ => Ok(Begun::Fetch(Self {
                         id,
                         claim: None,
                         record: own_record,
@@ -326,11 +333,11 @@ impl Desk {
     }
 }
 
-/// Takes the refresh token out of `previous` where it must not be sent.
+/// Puts the first refresh token into `previous` where there is none yet, and takes it out where it must not be sent.
 ///
 /// # Errors
 /// In doubt, where nothing but that refresh token could bring another.
-fn begin_anew_or_not(
+fn choose_refresh_token(
     slot: &Slot,
     desk: &Desk,
     previous: &mut Option<Credential>,

@@ -11,6 +11,7 @@ pub(super) mod http;
 mod linked;
 mod mtls;
 mod renewal;
+pub(super) mod scratch;
 mod shell;
 mod subjects;
 mod succession;

@@ -96,16 +96,19 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::tests::scratch::Scratch;
 
-    fn file(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("bearerd-watched-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        folder.join(name)
+    /// An empty folder.
+    fn folder() -> Scratch {
+        let folder = Scratch::new();
+        fs::create_dir(&*folder).unwrap();
+        folder
     }
 
     #[test]
     fn another_content_is_news() {
-        let path = file("token");
+        let folder = folder();
+        let path = folder.join("token");
         fs::write(&path, "one").unwrap();
         let watched = Watched::new(path.clone());
         let seen = watched.stamp();
@@ -117,8 +120,8 @@ mod tests {
 
     #[test]
     fn a_file_that_comes_or_goes_is_news() {
-        let path = file("comes");
-        let _ = fs::remove_file(&path);
+        let folder = folder();
+        let path = folder.join("comes");
         let watched = Watched::new(path.clone());
         let missing = watched.stamp();
         assert!(watched.read(100).is_err());
@@ -131,10 +134,10 @@ mod tests {
 
     #[test]
     fn a_link_that_points_elsewhere_is_news() {
-        let (one, two, link) = (file("a"), file("b"), file("link"));
+        let folder = folder();
+        let [one, two, link] = ["a", "b", "link"].map(|name| folder.join(name));
         fs::write(&one, "same").unwrap();
         fs::write(&two, "same").unwrap();
-        let _ = fs::remove_file(&link);
         std::os::unix::fs::symlink(&one, &link).unwrap();
         let watched = Watched::new(link.clone());
         let seen = watched.stamp();

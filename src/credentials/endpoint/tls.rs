@@ -1,6 +1,9 @@
 //! TLS toward token endpoints: whom to trust, who we are (RFC 8705), and under which name it is known.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use reqwest::{
     Url,
@@ -11,7 +14,7 @@ use rustls::{
     client::WantsClientCert,
     pki_types::{CertificateDer, DnsName, pem::PemObject},
 };
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls_platform_verifier::Verifier;
 
 use super::{EndpointError, EndpointSettings};
 use crate::{
@@ -62,13 +65,27 @@ pub(in crate::credentials) fn trusting(
         .with_safe_default_protocol_versions()
         .map_err(refused)?;
     let Some(pem) = ca else {
-        return builder.with_platform_verifier().map_err(refused);
+        let verifier = platform().map_err(refused)?;
+        return Ok(builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier));
     };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem).ok_or(EndpointError::Ca)? {
         roots.add(certificate).map_err(|_| EndpointError::Ca)?;
     }
     Ok(builder.with_root_certificates(roots))
+}
+
+/// The platform's authorities take tens of milliseconds to load: once for all endpoints of the process.
+fn platform() -> Result<Arc<Verifier>, rustls::Error> {
+    static VERIFIER: OnceLock<Arc<Verifier>> = OnceLock::new();
+    if let Some(verifier) = VERIFIER.get() {
+        return Ok(Arc::clone(verifier));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Arc::new(Verifier::new(provider)?);
+    Ok(Arc::clone(VERIFIER.get_or_init(|| verifier)))
 }
 
 /// All of them; none where one is damaged or there is none.

@@ -65,8 +65,7 @@ impl Store for FileStore {
         after: u64,
     ) -> BoxFuture<'a, Result<Claimed, StoreError>> {
         Box::pin(async move {
-            let newer = |record: &Record| record.number > after && record.is_alive();
-            if let Some(record) = self.read(id).await?.filter(newer) {
+            if let Some(record) = self.read(id).await?.filter(|it| it.is_newer(after)) {
                 return Ok(Claimed::Theirs(record));
             }
             let place = self.0.file(&self.0.keys.place(id));
@@ -81,7 +80,7 @@ impl Store for FileStore {
                 Claimed::Ours(Box::new(claim), record)
             };
             Ok(match self.read(id).await? {
-                Some(record) if newer(&record) => Claimed::Theirs(record),
+                Some(record) if record.is_newer(after) => Claimed::Theirs(record),
                 record => claim(record),
             })
         })

@@ -59,9 +59,8 @@ impl Store for PlainFile {
         after: u64,
     ) -> BoxFuture<'a, Result<Claimed, StoreError>> {
         Box::pin(async move {
-            let newer = |record: &Record| record.number > after && record.is_alive();
             if after != NONE_WILL_DO
-                && let Some(record) = self.read().await?.filter(newer)
+                && let Some(record) = self.read().await?.filter(|it| it.is_newer(after))
             {
                 return Ok(Claimed::Theirs(record));
             }
@@ -74,7 +73,7 @@ impl Store for PlainFile {
                 found => found?,
             };
             Ok(match found {
-                Some(record) if newer(&record) => Claimed::Theirs(record),
+                Some(record) if record.is_newer(after) => Claimed::Theirs(record),
                 record => Claimed::Ours(Box::new(PlainClaim(self.clone(), lock)), record),
             })
         })

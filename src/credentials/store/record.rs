@@ -117,6 +117,11 @@ impl Record {
         !self.parts.is_empty() && lives
     }
 
+    /// Whether it spares whoever has the record `after` a fetch.
+    pub(in crate::credentials) fn is_newer(&self, after: u64) -> bool {
+        self.number > after && self.is_alive()
+    }
+
     /// Whether it holds what can be had nowhere else: a refresh token, or what is known of one that was spent.
     pub(in crate::credentials) fn is_irreplaceable(&self) -> bool {
         self.refresh.is_some() || self.spending.is_some()

@@ -62,15 +62,16 @@ impl Store for RedisStore {
         after: u64,
     ) -> BoxFuture<'a, Result<Claimed, StoreError>> {
         Box::pin(async move {
-            let newer = |record: &Record| record.number > after && record.is_alive();
-            if let Some(record) = self.0.read(id).await?.filter(newer) {
+            if let Some(record) = self.0.read(id).await?.filter(|it| it.is_newer(after)) {
                 return Ok(Claimed::Theirs(record));
             }
             let ends = clock::now() + LONGEST_WAIT;
             loop {
                 let (claim, found) = self.0.claim(id).await?;
                 match (claim, found) {
-                    (_, Some(record)) if newer(&record) => return Ok(Claimed::Theirs(record)),
+                    (_, Some(record)) if record.is_newer(after) => {
+                        return Ok(Claimed::Theirs(record));
+                    }
                     (Some(claim), found) => return Ok(Claimed::Ours(Box::new(claim), found)),
                     (None, _) => {}
                 }

@@ -8,14 +8,11 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::*;
-use crate::{clock, credentials::Credential, secret::Secret};
-
-/// A folder of this test's own, with nothing in it.
-fn folder(name: &str) -> PathBuf {
-    let all = std::env::temp_dir().join(format!("bearerd-store-{}", std::process::id()));
-    let _ = fs::remove_dir_all(all.join(name));
-    all.join(name)
-}
+use crate::{
+    clock,
+    credentials::{Credential, tests::scratch::Scratch},
+    secret::Secret,
+};
 
 fn key(byte: u8) -> Secret {
     Secret::new(STANDARD.encode([byte; 32]))
@@ -97,7 +94,7 @@ fn everything(path: &Path) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_one_process_saves_the_next_one_takes() {
-    let path = folder("restart");
+    let path = Scratch::new();
     let (mut claim, found) = ours(&open(&path), 1, 0).await;
     assert_eq!(found, None);
     claim.save(&renewable(1, "first")).await.unwrap();
@@ -112,7 +109,7 @@ async fn what_one_process_saves_the_next_one_takes() {
 
 #[tokio::test]
 async fn a_start_on_what_is_ours_writes_nothing() {
-    let path = folder("unwritten");
+    let path = Scratch::new();
     put(&open(&path), 1, &record(1, "first")).await;
     let changed = || {
         let mark = fs::metadata(path.join("bearerd-store")).unwrap();
@@ -123,17 +120,17 @@ async fn a_start_on_what_is_ours_writes_nothing() {
     assert_eq!(theirs(&open(&path), 1, 0).await, "first");
     assert_eq!(changed(), before);
     // But with a new key, so that the one before is not needed for ever.
-    let store = FileStore::new(path.clone(), keys(2, Some(1)), 100);
+    let store = FileStore::new(path.to_path_buf(), keys(2, Some(1)), 100);
     assert_eq!(theirs(&store, 1, 0).await, "first");
     assert_ne!(changed().0, before.0);
-    let store = FileStore::new(path.clone(), keys(2, None), 100);
+    let store = FileStore::new(path.to_path_buf(), keys(2, None), 100);
     assert_eq!(store.newest(&id(1)).await.unwrap(), 0);
     assert!(!path.join("set-aside").exists() && sealed_files(&path).len() == 1);
 }
 
 #[tokio::test]
 async fn all_of_a_record_comes_back() {
-    let path = folder("whole");
+    let path = Scratch::new();
     let whole = Record {
         scope: Some("read write".into()),
         until: Some(clock::unix_time() + Duration::from_secs(60)),
@@ -163,7 +160,7 @@ async fn all_of_a_record_comes_back() {
 
 #[tokio::test]
 async fn an_ended_record_is_handed_over_for_its_refresh_token() {
-    let path = folder("ended");
+    let path = Scratch::new();
     let ended = Record {
         sent: Duration::from_secs(1000),
         ends: Some(Duration::from_secs(4600)),
@@ -175,7 +172,7 @@ async fn an_ended_record_is_handed_over_for_its_refresh_token() {
 
 #[tokio::test]
 async fn only_one_process_fetches_and_the_others_take_what_it_brings() {
-    let path = folder("two");
+    let path = Scratch::new();
     let (one, two) = (open(&path), open(&path));
     let (mut claim, _) = ours(&one, 1, 0).await;
     let waiting = tokio::spawn(async move { theirs(&two, 1, 0).await });
@@ -188,7 +185,7 @@ async fn only_one_process_fetches_and_the_others_take_what_it_brings() {
 
 #[tokio::test]
 async fn what_stands_in_a_lock_s_place_is_neither_followed_nor_waited_at() {
-    let path = folder("odd-locks");
+    let path = Scratch::new();
     let store = open(&path);
     put(&store, 1, &record(1, "one")).await;
     let lock = sealed_files(&path)[0].with_extension("lock");
@@ -222,7 +219,7 @@ fn a_clock_that_was_set_back_opens_no_reuse_window() {
 
 #[tokio::test]
 async fn a_claim_that_is_dropped_is_given_to_the_next() {
-    let path = folder("dropped");
+    let path = Scratch::new();
     let (one, two) = (open(&path), open(&path));
     let (claim, _) = ours(&one, 1, 0).await;
     let other_slot = tokio::time::timeout(Duration::from_secs(5), ours(&two, 2, 0));
@@ -240,7 +237,7 @@ async fn a_claim_that_is_dropped_is_given_to_the_next() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_two_hold_the_same_lock_however_often_its_file_comes_and_goes() {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    let path = folder("lock");
+    let path = Scratch::new();
     disk::make_folder(&path).unwrap();
     let (file, inside) = (path.join("x.lock"), Arc::new(AtomicUsize::new(0)));
     let tasks: Vec<_> = (0..8)
@@ -267,7 +264,7 @@ async fn no_two_hold_the_same_lock_however_often_its_file_comes_and_goes() {
 
 #[tokio::test]
 async fn what_a_crash_left_behind_is_in_nobodys_way() {
-    let path = folder("crash");
+    let path = Scratch::new();
     put(&open(&path), 1, &record(1, "first")).await;
     let [file] = &*sealed_files(&path) else {
         panic!("one file");
@@ -282,7 +279,7 @@ async fn what_a_crash_left_behind_is_in_nobodys_way() {
 
 #[tokio::test]
 async fn nothing_of_it_can_be_read_without_the_key() {
-    let path = folder("unreadable");
+    let path = Scratch::new();
     put(&open(&path), 1, &renewable(1, "canary-token")).await;
     let bytes = everything(&path);
     for canary in ["canary", "token", "refresh"] {
@@ -299,7 +296,7 @@ async fn nothing_of_it_can_be_read_without_the_key() {
 
 #[tokio::test]
 async fn a_damaged_record_is_set_aside_and_costs_its_own_slot_alone() {
-    let path = folder("damaged");
+    let path = Scratch::new();
     put(&open(&path), 1, &record(1, "first")).await;
     let [file] = &*sealed_files(&path) else {
         panic!("one file");
@@ -327,7 +324,7 @@ async fn a_damaged_record_is_set_aside_and_costs_its_own_slot_alone() {
 
 #[tokio::test]
 async fn one_record_can_not_stand_in_the_place_of_another() {
-    let path = folder("moved");
+    let path = Scratch::new();
     put(&open(&path), 1, &record(1, "first")).await;
     let [first] = &*sealed_files(&path) else {
         panic!("one file");
@@ -341,10 +338,10 @@ async fn one_record_can_not_stand_in_the_place_of_another() {
 
 #[tokio::test]
 async fn a_store_of_another_key_is_set_aside_as_a_whole() {
-    let path = folder("other-key");
+    let path = Scratch::new();
     put(&open(&path), 1, &renewable(1, "first")).await;
     let names: Vec<_> = sealed_files(&path);
-    let other = FileStore::new(path.clone(), keys(2, None), 100);
+    let other = FileStore::new(path.to_path_buf(), keys(2, None), 100);
     assert_eq!(ours(&other, 1, 0).await.1, None);
     assert_eq!(sealed_files(&path), [] as [PathBuf; 0]);
     let entries = fs::read_dir(&path).unwrap().map(Result::unwrap);
@@ -360,14 +357,14 @@ async fn a_store_of_another_key_is_set_aside_as_a_whole() {
 
 #[tokio::test]
 async fn the_key_before_still_reads_and_the_new_one_writes() {
-    let path = folder("rotated");
+    let path = Scratch::new();
     put(&open(&path), 1, &renewable(1, "first")).await;
     put(&open(&path), 2, &renewable(1, "other")).await;
-    let both = FileStore::new(path.clone(), keys(2, Some(1)), 100);
+    let both = FileStore::new(path.to_path_buf(), keys(2, Some(1)), 100);
     assert_eq!(theirs(&both, 1, 0).await, "first");
     put(&both, 1, &renewable(2, "second")).await;
     assert_eq!(sealed_files(&path).len(), 2, "the old file of it is gone");
-    let new = FileStore::new(path.clone(), keys(2, None), 100);
+    let new = FileStore::new(path.to_path_buf(), keys(2, None), 100);
     assert_eq!(theirs(&new, 1, 0).await, "second");
     assert_eq!(
         ours(&new, 2, 0).await.1,
@@ -378,7 +375,7 @@ async fn the_key_before_still_reads_and_the_new_one_writes() {
 
 #[tokio::test]
 async fn what_is_not_ours_is_set_aside() {
-    let path = folder("foreign");
+    let path = Scratch::new();
     fs::create_dir_all(&path).unwrap();
     fs::write(path.join("letter.txt"), "dear").unwrap();
     put(&open(&path), 1, &record(1, "first")).await;
@@ -388,7 +385,7 @@ async fn what_is_not_ours_is_set_aside() {
         "nothing is lost"
     );
 
-    let path = folder("file");
+    let path = Scratch::new();
     fs::write(&path, "a file").unwrap();
     put(&open(&path), 1, &record(1, "first")).await;
     assert!(path.is_dir());
@@ -396,11 +393,11 @@ async fn what_is_not_ours_is_set_aside() {
 
 #[tokio::test]
 async fn a_store_that_can_not_be_made_is_an_error_that_names_it() {
-    let path = folder("under-a-file");
+    let path = Scratch::new();
     fs::write(&path, "a file").unwrap();
     let inside = open(&path.join("store"));
     let error = inside.claim(&id(1), 0).await.err().unwrap();
-    assert!(error.to_string().contains("under-a-file/store"), "{error}");
+    assert!(error.to_string().contains("/place/store"), "{error}");
     // It heals by itself.
     fs::remove_file(&path).unwrap();
     put(&inside, 1, &record(1, "first")).await;
@@ -408,7 +405,7 @@ async fn a_store_that_can_not_be_made_is_an_error_that_names_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn processes_that_start_together_all_open_it() {
-    let path = folder("together");
+    let path = Scratch::new();
     let all: Vec<_> = (0..8)
         .map(|n| {
             let store = open(&path);
@@ -422,8 +419,8 @@ async fn processes_that_start_together_all_open_it() {
 
 #[tokio::test]
 async fn it_is_bounded_but_never_turns_a_refresh_token_away() {
-    let path = folder("bounded");
-    let store = FileStore::new(path.clone(), keys(1, None), 2);
+    let path = Scratch::new();
+    let store = FileStore::new(path.to_path_buf(), keys(1, None), 2);
     put(&store, 1, &record(1, "one")).await;
     put(&store, 2, &record(1, "two")).await;
     let (mut third, _) = ours(&store, 3, 0).await;

@@ -14,6 +14,7 @@ use super::{
     fake::cache,
     http::{answer, read_request, settings},
     renewal,
+    scratch::Scratch,
 };
 use crate::{
     clock,
@@ -291,7 +292,7 @@ impl Source for Renewing {
 #[tokio::test]
 async fn what_a_pause_holds_back_keeps_its_refresh_token() {
     let server = Server::start(answer("503 Down", "", ""), Duration::ZERO).await;
-    let path = renewal::folder("held");
+    let path = Scratch::new();
     let process = || {
         let cache = cache();
         cache.keep_in(renewal::store(&path));

@@ -11,6 +11,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
+use super::scratch::Scratch;
 use crate::{
     clock,
     credentials::{
@@ -148,12 +149,6 @@ impl Source for Client {
     }
 }
 
-pub(super) fn folder(name: &str) -> PathBuf {
-    let all = std::env::temp_dir().join(format!("bearerd-renewal-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(all.join(name));
-    all.join(name)
-}
-
 pub(super) fn store(path: &std::path::Path) -> FileStore {
     let key = Secret::new(STANDARD.encode([7; 32]));
     FileStore::new(path.to_owned(), Keyring::new(&key, None).unwrap(), 100)
@@ -192,7 +187,7 @@ fn some(texts: &[&str]) -> Vec<Option<String>> {
 
 #[tokio::test]
 async fn a_restart_asks_for_nothing_that_is_still_good() {
-    let (server, path) = (Arc::default(), folder("restart"));
+    let (server, path) = (Arc::default(), Scratch::new());
     assert_eq!(
         token(&process(Client::of(&server), Some(&path))).await,
         "t1"
@@ -206,7 +201,7 @@ async fn a_restart_asks_for_nothing_that_is_still_good() {
 
 #[tokio::test]
 async fn a_refused_one_is_renewed_once_for_all_processes() {
-    let (server, path) = (Arc::default(), folder("fleet"));
+    let (server, path) = (Arc::default(), Scratch::new());
     let all: Vec<_> = (0..5)
         .map(|_| process(Client::of(&server), Some(&path)))
         .collect();
@@ -223,7 +218,7 @@ async fn a_refused_one_is_renewed_once_for_all_processes() {
 async fn each_refresh_token_is_sent_once_and_its_successor_is_kept() {
     for name in ["kept", "memory"] {
         let server = Arc::default();
-        let path = folder(name);
+        let path = Scratch::new();
         let handle = process(Client::of(&server), (name == "kept").then_some(&*path));
         assert_eq!(token(&handle).await, "t1");
         assert_eq!(refuse(&handle).await.unwrap(), "t2");
@@ -236,7 +231,7 @@ async fn each_refresh_token_is_sent_once_and_its_successor_is_kept() {
 async fn after_a_lost_answer_the_refresh_token_is_in_doubt_and_not_sent_again() {
     for name in ["kept-lost", "memory-lost"] {
         let server: Arc<Server> = Arc::default();
-        let path = folder(name);
+        let path = Scratch::new();
         let path = (name == "kept-lost").then_some(&*path);
         let handle = process(Client::of(&server), path);
         assert_eq!(token(&handle).await, "t1");
@@ -280,7 +275,7 @@ async fn that_it_is_in_doubt_is_told_also_where_another_failure_came_before() {
 
 #[tokio::test]
 async fn a_process_that_dies_while_it_asks_leaves_the_slot_in_doubt() {
-    let (server, path) = (Arc::<Server>::default(), folder("died"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     let dying = process(Client::of(&server), Some(&path));
     assert_eq!(token(&dying).await, "t1");
     server.then([Fate::Never]);
@@ -303,7 +298,7 @@ async fn a_process_that_dies_while_it_asks_leaves_the_slot_in_doubt() {
 
 #[tokio::test]
 async fn the_first_refresh_token_of_the_file_is_spent_once_too() {
-    let (server, path) = (Arc::<Server>::default(), folder("first"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     server.then([Fate::Lost]);
     let handle = process(Client::of(&server), Some(&path));
     assert_eq!(error(&handle).await, CredentialErrorKind::Timeout);
@@ -315,7 +310,7 @@ async fn the_first_refresh_token_of_the_file_is_spent_once_too() {
 #[tokio::test]
 async fn a_refusal_or_a_call_that_was_never_sent_leaves_the_refresh_token_good() {
     for fate in [Fate::Refused(503), Fate::Refused(401), Fate::Unreachable] {
-        let (server, path) = (Arc::<Server>::default(), folder("refused"));
+        let (server, path) = (Arc::<Server>::default(), Scratch::new());
         let handle = process(Client::of(&server), Some(&path));
         assert_eq!(token(&handle).await, "t1");
         server.then([fate]);
@@ -328,7 +323,7 @@ async fn a_refusal_or_a_call_that_was_never_sent_leaves_the_refresh_token_good()
 
 #[tokio::test]
 async fn a_gateway_that_gave_up_waiting_leaves_it_in_doubt() {
-    let (server, path) = (Arc::<Server>::default(), folder("gateway"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     server.then([Fate::Refused(504)]);
     let handle = process(Client::of(&server), Some(&path));
     error(&handle).await;
@@ -339,7 +334,7 @@ async fn a_gateway_that_gave_up_waiting_leaves_it_in_doubt() {
 
 #[tokio::test]
 async fn one_that_the_server_takes_no_more_is_not_sent_again() {
-    let (server, path) = (Arc::<Server>::default(), folder("ended"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     let handle = process(Client::of(&server), Some(&path));
     assert_eq!(token(&handle).await, "t1");
     server.then([Fate::Ended]);
@@ -354,7 +349,7 @@ async fn one_that_the_server_takes_no_more_is_not_sent_again() {
 
 #[tokio::test]
 async fn within_its_reuse_window_it_is_sent_once_more() {
-    let (server, path) = (Arc::<Server>::default(), folder("window"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     let client = || Client {
         reuse_window: Duration::from_secs(60),
         ..Client::of(&server)
@@ -369,7 +364,7 @@ async fn within_its_reuse_window_it_is_sent_once_more() {
 
 #[tokio::test]
 async fn what_can_begin_anew_does() {
-    let (server, path) = (Arc::<Server>::default(), folder("anew"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     let client = || Client {
         first: None,
         restarts: true,
@@ -387,8 +382,7 @@ async fn what_can_begin_anew_does() {
 #[tokio::test]
 async fn without_its_store_nothing_is_spent_but_what_is_harmless_goes_on() {
     let server: Arc<Server> = Arc::default();
-    let path = folder("gone");
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let path = Scratch::new();
     std::fs::write(&path, "no folder").unwrap();
     let inside = path.join("store");
     let handle = process(Client::of(&server), Some(&inside));
@@ -406,13 +400,12 @@ async fn without_its_store_nothing_is_spent_but_what_is_harmless_goes_on() {
 
 #[tokio::test]
 async fn what_could_not_be_saved_is_served_and_saved_later() {
-    let (server, path) = (Arc::<Server>::default(), folder("later"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     let harmless = || Client {
         first: None,
         refreshes: false,
         ..Client::of(&server)
     };
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, "no folder").unwrap();
     let inside = path.join("store");
     let handle = process(harmless(), Some(&inside));
@@ -426,7 +419,7 @@ async fn what_could_not_be_saved_is_served_and_saved_later() {
 
 #[tokio::test]
 async fn what_the_store_has_lost_is_told_again_and_its_refresh_token_rests_meanwhile() {
-    let (server, path) = (Arc::<Server>::default(), folder("lost"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     let one = replica(Client::of(&server), &path, &Arc::default());
     let two = replica(Client::of(&server), &path, &Arc::default());
     assert_eq!(
@@ -508,7 +501,7 @@ impl Claim for LateClaim {
 
 #[tokio::test]
 async fn a_note_that_was_written_in_vain_does_not_leave_the_refresh_token_in_doubt() {
-    let (server, path) = (Arc::<Server>::default(), folder("late"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     let late = Arc::new(AtomicUsize::new(0));
     let handle = replica(Client::of(&server), &path, &late);
     assert_eq!(token(&handle).await, "t1");
@@ -541,7 +534,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn a_login_elsewhere_is_taken_up_by_a_process_that_runs() {
-    let (server, path) = (Arc::<Server>::default(), folder("login"));
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
     let client = || Client {
         first: None,
         ..Client::of(&server)
