@@ -22,7 +22,7 @@ use crate::clock;
 mod aside;
 mod call;
 
-pub(super) use aside::{compare, replace, save_later};
+pub(super) use aside::{compare, replace, save_later, waits_for_a_person};
 use call::call;
 
 /// What a fetch brought.

@@ -1,5 +1,5 @@
-//! A file that a source reads itself: how it looked when a slot last fetched, and a look every second whether it, or the
-//! record of a login, changed.
+//! A file that a source reads itself: how it looked when a slot last fetched, and a look every second whether it, or a
+//! record that a slot waits for, changed.
 
 use std::{
     fs, io,
@@ -16,7 +16,7 @@ use super::{
     cache::{Kin, Slot},
     renewal,
 };
-use crate::config::secret_source::read_file;
+use crate::{clock, config::secret_source::read_file};
 
 /// A file that a source reads.
 #[derive(Debug)]
@@ -62,34 +62,47 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
 }
 
-/// Has `slot` and those of its subjects fetched anew whenever a file of their source changes, and where only a person's
-/// login helps, whenever the store has a newer one; for as long as it is there.
+/// Has `slot` and those of its subjects fetched anew whenever a file of their source changes, for as long as it is there;
+/// and has them take up what others have put into the store, where that helps: a person's login, and whatever there is
+/// where requests ask in vain. What is good is not compared: when an upstream refuses it, the newer one is found.
 pub(super) fn follow(slot: &Arc<Slot>) {
-    // Of any source that is for the same.
-    let source = slot.source();
-    let waits_for_a_person =
-        slot.store.is_some() && source.refreshing().is_some_and(|how| !how.restarts);
-    if waits_for_a_person || !source.watched().is_empty() {
+    if slot.store.is_some() || !slot.source().watched().is_empty() {
         slot.process.control.spawn(look(Arc::downgrade(slot)));
     }
 }
 
 async fn look(slot: Weak<Slot>) {
+    let mut due = clock::now();
     loop {
         tokio::time::sleep(PERIOD).await;
         let Some(slot) = slot.upgrade() else {
             return;
         };
         let now = stamps(&*slot.source());
-        match &slot.kin {
-            Kin::Root(subjects) => subjects.slots().for_each(|one| one.catch_up(&now)),
-            Kin::Alone | Kin::Of(_) => slot.catch_up(&now),
-        }
+        let Kin::Root(subjects) = &slot.kin else {
+            slot.catch_up(&now);
+            if let Some(store) = &slot.store
+                && (slot.is_in_need() || renewal::waits_for_a_person(&slot) && due <= clock::now())
+            {
+                // With jitter: replicas that start together do not all come at once.
+                due = clock::now() + store.period().mul_f64(0.5 + fastrand::f64() / 2.0);
+                renewal::compare(&slot, &**store).await;
+            }
+            continue;
+        };
+        subjects.slots().for_each(|one| one.catch_up(&now));
         if let Some(store) = &slot.store {
-            renewal::compare(&slot, &**store).await;
+            let mut in_need: Vec<_> = subjects.slots().filter(|one| one.is_in_need()).collect();
+            fastrand::shuffle(&mut in_need);
+            for one in in_need.iter().take(MOST_COMPARED) {
+                renewal::compare(one, &**store).await;
+            }
         }
     }
 }
+
+/// Subjects whose records are looked at in one period.
+const MOST_COMPARED: usize = 32;
 
 const PERIOD: Duration = Duration::from_secs(1);
 

@@ -51,6 +51,12 @@ impl Slot {
         view
     }
 
+    /// Whether requests ask in vain: it has nothing to lease, and the last attempt failed.
+    pub(in crate::credentials) fn is_in_need(&self) -> bool {
+        let state = self.state();
+        state.last_error.is_some() && !state.life.leasable(clock::now())
+    }
+
     pub(in crate::credentials) fn account(&self) -> Account {
         let source = self.source();
         let links = source.links();

@@ -50,6 +50,13 @@ pub(in crate::credentials) async fn replace(
     }
 }
 
+/// Whether nothing but a login, or a refresh token, brings another one.
+pub(in crate::credentials) fn waits_for_a_person(slot: &Slot) -> bool {
+    slot.source()
+        .refreshing()
+        .is_some_and(|how| !how.restarts)
+}
+
 /// Compares a slot with its store: takes what is newer there, and tells again what is lost there.
 pub(in crate::credentials) async fn compare(slot: &Arc<Slot>, store: &dyn Store) {
     let id = slot.id_of(&*slot.source());
@@ -58,17 +65,26 @@ pub(in crate::credentials) async fn compare(slot: &Arc<Slot>, store: &dyn Store)
     let Ok(newest) = store.newest(&id).await else {
         return;
     };
+    let number = newest.as_ref().map_or(0, |record| record.number);
+    let restarts = !waits_for_a_person(slot);
     let mut state = slot.state();
-    if newest > state.kept.at(id).number {
+    let own = state.kept.at(id).number;
+    let is_news = match restarts {
+        false => number > own,
+        // Else it would be fetched, whatever the back-off says.
+        true => newest.is_some_and(|record| record.is_newer(own)),
+    };
+    if is_news {
         drop(state);
         // A person has logged in, or another process has fetched.
         slot.force();
     } else if store.is_of_a_fleet()
+        && !restarts
         && let Some(record) = known.record
-        && newest < known.number
+        && number < known.number
         && known.is_saved
         && record.is_irreplaceable()
-        && state.kept.at(id).number == known.number
+        && own == known.number
     {
         let mut record = Record::clone(&record);
         record.rests = Some(clock::unix_time() + REST);

@@ -86,8 +86,8 @@ impl Store for FileStore {
         })
     }
 
-    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<u64, StoreError>> {
-        Box::pin(async move { Ok(self.read(id).await?.map_or(0, |record| record.number)) })
+    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
+        Box::pin(self.read(id))
     }
 }
 

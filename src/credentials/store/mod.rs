@@ -2,7 +2,7 @@
 //!
 //! A store knows records and who may write one; it knows nothing of protocols or of when to renew.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{BoxFuture, Fingerprint, FingerprintBuilder, subject::SubjectKey};
 
@@ -62,11 +62,16 @@ pub(super) trait Store: fmt::Debug + Send + Sync {
         after: u64,
     ) -> BoxFuture<'a, Result<Claimed, StoreError>>;
 
-    /// The number of the newest record; 0 where there is none.
+    /// The newest record.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be asked.
-    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<u64, StoreError>>;
+    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<Option<Record>, StoreError>>;
+
+    /// How often at most it is asked for what others may have brought.
+    fn period(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 
     /// Whether replicas may know of something newer than what it has lost.
     fn is_of_a_fleet(&self) -> bool {

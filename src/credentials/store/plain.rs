@@ -79,8 +79,8 @@ impl Store for PlainFile {
         })
     }
 
-    fn newest<'a>(&'a self, _: &'a SlotId) -> BoxFuture<'a, Result<u64, StoreError>> {
-        Box::pin(async { Ok(self.read().await?.map_or(0, |record| record.number)) })
+    fn newest<'a>(&'a self, _: &'a SlotId) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
+        Box::pin(self.read())
     }
 }
 

@@ -86,8 +86,12 @@ impl Store for RedisStore {
         })
     }
 
-    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<u64, StoreError>> {
-        Box::pin(async move { Ok(self.0.read(id).await?.map_or(0, |record| record.number)) })
+    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
+        Box::pin(self.0.read(id))
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
     }
 
     fn is_of_a_fleet(&self) -> bool {
@@ -297,6 +301,9 @@ const FENCE: Duration = Duration::from_secs(86_400);
 
 /// Beyond what a source may take: whoever holds it for longer hangs.
 const LONGEST_WAIT: Duration = Duration::from_secs(130);
+
+/// Each question is one of a round trip: a login elsewhere may wait that long. Well below the rest of a lost refresh token.
+const PERIOD: Duration = Duration::from_secs(10);
 
 /// For clocks that differ.
 const MARGIN: Duration = Duration::from_secs(60);

@@ -17,7 +17,7 @@ use crate::{
     credentials::{
         AnyStore, BoxFuture, CacheSettings, Credential, CredentialErrorKind, CredentialHandle,
         Credentials, FailureKind, Fetch, FetchError, FileStore, Fingerprint, FingerprintBuilder,
-        Keyring, Refreshing, Source,
+        Keyring, Refreshing, Source, Subject,
         error::Refused,
         store::{Claim, Claimed, Record, SlotId, Store, StoreError},
         tests::canary::Listener,
@@ -79,6 +79,7 @@ struct Client {
     refreshes: bool,
     restarts: bool,
     reuse_window: Duration,
+    per_subject: bool,
 }
 
 impl Client {
@@ -89,6 +90,7 @@ impl Client {
             refreshes: true,
             restarts: false,
             reuse_window: Duration::ZERO,
+            per_subject: false,
         }
     }
 }
@@ -100,6 +102,10 @@ impl Source for Client {
 
     fn fingerprint(&self) -> Fingerprint {
         FingerprintBuilder::new("fake").finish()
+    }
+
+    fn per_subject(&self) -> bool {
+        self.per_subject
     }
 
     fn refreshing(&self) -> Option<Refreshing<'_>> {
@@ -471,7 +477,7 @@ impl Store for Late {
         })
     }
 
-    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
         self.0.newest(id)
     }
 
@@ -551,4 +557,125 @@ async fn a_login_elsewhere_is_taken_up_by_a_process_that_runs() {
     assert_eq!(server.calls(), 0);
     assert_eq!(refuse(&running).await.unwrap(), "t1");
     assert_eq!(server.asked(), some(&["r9"]));
+}
+
+#[tokio::test]
+async fn who_asks_in_vain_takes_what_another_process_has_fetched_meanwhile() {
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
+    let client = || Client {
+        first: None,
+        refreshes: false,
+        ..Client::of(&server)
+    };
+    let failing = process(client(), Some(&path));
+    server.then([Fate::Ended]);
+    let failed = failing.lease(WAIT).await.unwrap_err();
+    assert!(
+        failed.retry_after > Some(Duration::from_secs(20)),
+        "{failed:?}"
+    );
+    assert_eq!(token(&process(client(), Some(&path))).await, "t1");
+    until("it is taken up", || failing.try_lease().is_some()).await;
+    assert_eq!(server.calls(), 2);
+}
+
+#[tokio::test]
+async fn so_does_each_user_of_a_credential() {
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
+    let client = || Client {
+        first: None,
+        refreshes: false,
+        per_subject: true,
+        ..Client::of(&server)
+    };
+    let user = |handle: &CredentialHandle, name: &str| {
+        let subject = Subject::user(name).unwrap();
+        handle.of(&subject, clock::now()).unwrap()
+    };
+    let (one, other) = (
+        process(client(), Some(&path)),
+        process(client(), Some(&path)),
+    );
+    server.then([Fate::Ended, Fate::Ended]);
+    let failing = [user(&one, "ann"), user(&one, "bob")];
+    for slot in &failing {
+        error(slot).await;
+    }
+    assert_eq!(token(&user(&other, "ann")).await, "t1");
+    until("it is taken up", || failing[0].try_lease().is_some()).await;
+    assert!(failing[1].try_lease().is_none(), "another user's");
+    assert_eq!(server.calls(), 3);
+}
+
+#[tokio::test]
+async fn what_has_ended_meanwhile_causes_no_calls_before_their_time() {
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
+    let client = || Client {
+        first: None,
+        refreshes: false,
+        ..Client::of(&server)
+    };
+    let failing = process(client(), Some(&path));
+    server.then([Fate::Ended]);
+    error(&failing).await;
+    let dead = Credential {
+        refresh: Some(Secret::new("r9")),
+        ..Credential::bearer(Secret::new("dead"), Some(Duration::ZERO), clock::now())
+    };
+    process(client(), Some(&path)).keep(&dead).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(server.calls(), 1);
+}
+
+/// A store that counts how often it is asked for the newest.
+#[derive(Debug, Default)]
+struct Far(AtomicUsize);
+
+impl Store for Far {
+    fn claim<'a>(&'a self, _: &'a SlotId, _: u64) -> BoxFuture<'a, Result<Claimed, StoreError>> {
+        Box::pin(async { Err(StoreError::new("far")) })
+    }
+
+    fn newest<'a>(&'a self, _: &'a SlotId) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
+        self.0.fetch_add(1, Relaxed);
+        Box::pin(async { Ok(None) })
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_far_away_is_not_asked_every_second_but_in_need() {
+    let server = Arc::<Server>::default();
+    let far = Arc::new(Far::default());
+    let credentials = Credentials::new(tokio::runtime::Handle::current());
+    credentials.keep_in(AnyStore(Arc::clone(&far) as Arc<dyn Store>));
+    let source = Arc::new(Client::of(&server));
+    let handle = credentials.handle("name", source, CacheSettings::default());
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let asked = far.0.swap(0, Relaxed);
+    assert!((9..=21).contains(&asked), "{asked} times");
+    // Nothing is spent without it: requests ask in vain.
+    error(&handle).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let asked = far.0.load(Relaxed);
+    assert!(asked >= 8, "{asked} times");
+}
+
+#[tokio::test]
+async fn where_the_store_is_and_what_ails_it_is_for_operators() {
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
+    std::fs::write(&path, "no folder").unwrap();
+    let inside = path.join("store");
+    let handle = process(Client::of(&server), Some(&inside));
+    let told = handle.lease(WAIT).await.unwrap_err();
+    assert!(told.detail.contains("the store"), "{told}");
+    assert!(!told.to_string().contains("place"), "{told}");
+    let shown = inside.display().to_string();
+    let failure = handle.account().failure.unwrap();
+    assert!(failure.detail.contains(&shown), "{failure}");
+    let view = handle.view();
+    assert!(view.store_error.is_some_and(|it| it.contains(&shown)));
 }
