@@ -1,6 +1,6 @@
 //! From the raw file to what runs: checks the whole, gathers every error, makes the routing snapshot.
 //!
-//! The only I/O is what secrets and CA files take. Nothing is started: a credential's slot is asked for only once no
+//! The only I/O is what secrets and CA files take, and a look at who may use the store's folder. Nothing is started: a credential's slot is asked for only once no
 //! error was found, so that a file that is refused causes no token call.
 
 use std::{

@@ -65,6 +65,8 @@ pub struct CredentialJson {
     failures: u64,
     adopted: u64,
     store_errors: u64,
+    /// What ails the store; null while it answers.
+    store_error: Option<String>,
     /// A changed secret that is not in use yet; null where the one of the file is.
     successor: Option<SuccessorJson>,
     /// How many users' tokens are kept; null where all share one.
@@ -125,6 +127,7 @@ impl From<CredentialView> for CredentialJson {
             failures: view.counters.failures,
             adopted: view.counters.adopted,
             store_errors: view.counters.store_failures,
+            store_error: view.store_error.as_deref().map(Into::into),
             successor: view.successor.map(|it| SuccessorJson {
                 state: it.state(),
                 failures: it.failures,

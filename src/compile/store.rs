@@ -1,4 +1,4 @@
-//! The store that the file names. Nothing is opened: a store that can't be read is no fault of the configuration.
+//! The store that the file names. Nothing is opened, but a folder that others may use is warned about: a store that can't be read is no fault of the configuration.
 
 use std::path::Path;
 
@@ -60,6 +60,14 @@ fn of_files(
     }
     let keys = keys?;
     let path = resolver.path(&files.path);
+    if let Some(what) = FileStore::exposure(&path) {
+        let shown = path.display();
+        let warning = Diagnostic::warning(
+            files.path.span,
+            format!("others than its owner may {what} the store's folder, {shown}"),
+        );
+        decoder.push(warning.hint(format!("`chmod 700 {shown}`")));
+    }
     let identity = FingerprintBuilder::new("file")
         .bytes(path.as_os_str().as_encoded_bytes())
         .number(files.max_records.value);

@@ -222,6 +222,27 @@ fn files_of_secrets_are_to_be_watched() {
 }
 
 #[test]
+fn a_stores_folder_that_others_may_use_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = std::env::temp_dir().join(format!("bearerd-compile-store-{}", std::process::id()));
+    std::fs::create_dir_all(&path).unwrap();
+    let key = BASE64_STANDARD.encode([7; 32]);
+    let text = format!(
+        "{SMALLEST}store: {{ file: {{ path: {}, key: {key} }} }}\n",
+        path.display()
+    );
+    let told = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let report = compiled(&text).report.render(false);
+        report.contains("others than its owner may")
+    };
+    let told = [0o700, 0o755, 0o777].map(told);
+    std::fs::remove_dir(&path).unwrap();
+    assert_eq!(told, [false, true, true]);
+}
+
+#[test]
 fn all_errors_are_reported_at_once_each_with_its_place() {
     let text = "
 listen: 0.0.0.0:8080

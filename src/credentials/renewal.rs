@@ -378,12 +378,14 @@ fn doubt(name: &str) -> FetchError {
 }
 
 fn unsafe_without(error: &StoreError) -> FetchError {
-    let detail = format!("{error}: without it a refresh token could be spent twice");
+    let detail = "the store fails, and without it a refresh token could be spent twice";
     let failed = match error.lasts {
         true => FetchError::permanent(FailureKind::Rejected, detail),
         false => FetchError::transient(FailureKind::Failing, detail),
     };
-    failed.before_sending()
+    // Where it is, and why, is not for clients.
+    let why = Some(error.why().to_owned());
+    failed.with_words(why).before_sending()
 }
 
 /// Beyond what the others need to see that something was lost, and to save what a call brings that is under way.

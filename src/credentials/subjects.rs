@@ -118,6 +118,7 @@ impl Subjects {
             *states.entry(one.state).or_insert(0) += 1;
             view.generation += one.generation;
             view.counters.add(&one.counters);
+            view.store_error = view.store_error.take().or(one.store_error);
             view.last_fetch = match (view.last_fetch, one.last_fetch) {
                 (Some(a), Some(b)) => Some(if a.ago <= b.ago { a } else { b }),
                 (a, b) => a.or(b),

@@ -30,6 +30,8 @@ pub struct CredentialView {
     pub prewarm: bool,
     /// The one of its endpoints that is called again last, of those that have failed too often in a row.
     pub endpoint_paused: Option<EndpointView>,
+    /// What ails the store, in full, where the newest question failed.
+    pub store_error: Option<Arc<str>>,
     /// Counters since the slot exists.
     pub counters: Counters,
     /// The source that a reload wants in the place of the one in use, as long as it has not shown that it works.

@@ -39,6 +39,7 @@ impl Slot {
                 .and_then(|held| held.issue.credential.scope.as_deref().map(Into::into)),
             prewarm: state.settings.prewarm,
             endpoint_paused: None,
+            store_error: state.store_error.as_ref().map(|error| error.why().into()),
             counters,
             successor,
             verifications,

@@ -101,7 +101,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 ///
 /// Where it fails, what was there before is still there. Only one at a time may call it for a path.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    let beside = path.with_extension(UNFINISHED);
     let written = write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
@@ -135,10 +135,37 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
+/// What others than its owner may do with a folder that is there.
+pub(super) fn exposure(folder: &Path) -> Option<&'static str> {
+    let found = fs::metadata(folder).ok().filter(fs::Metadata::is_dir)?;
+    match found.mode() & 0o077 {
+        0 => None,
+        mode if mode & 0o022 != 0 => Some("write to"),
+        _ => Some("look into"),
+    }
+}
+
+/// Takes out what a crash has left half written in a folder; what is being written now is locked by whoever does it.
+pub(super) fn sweep_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|it| it == UNFINISHED)
+            && let Ok(Some(_lock)) = try_lock(&path.with_extension("lock"))
+        {
+            // Gone meanwhile is as good.
+            let _ = fs::remove_file(&path);
+        }
+    }
+    Ok(())
+}
+
 /// An error with the path that it is about.
 pub(super) fn at(path: &Path, error: &io::Error) -> StoreError {
     StoreError::new(format!("{}: {error}", path.display()))
 }
+
+/// How the name ends of what is not whole yet.
+const UNFINISHED: &str = "new";
 
 /// Beyond what a source may take: whoever holds it for longer hangs.
 const LONGEST_WAIT: Duration = Duration::from_secs(130);

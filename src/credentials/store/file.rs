@@ -52,6 +52,11 @@ impl FileStore {
         }))
     }
 
+    /// What others than its owner may do with the folder at `path`, if it is there.
+    pub fn exposure(path: &Path) -> Option<&'static str> {
+        disk::exposure(path)
+    }
+
     async fn read(&self, id: &SlotId) -> Result<Option<Record>, StoreError> {
         let (folder, id) = (Arc::clone(&self.0), *id);
         aside(move || folder.open().and_then(|()| folder.read(&id))).await
@@ -116,6 +121,9 @@ impl Folder {
         if !*ready {
             self.make_ours()?;
             *ready = true;
+        }
+        if let Err(error) = disk::sweep_unfinished(&self.path) {
+            tracing::debug!(%error, "what a crash left half written could not be swept");
         }
         self.sweep_or_not();
         Ok(())
@@ -235,7 +243,7 @@ impl Folder {
         }
     }
 
-    /// Takes out the records that have ended, and whatever a crash left half written.
+    /// Takes out the records that have ended.
     fn sweep(&self) -> io::Result<()> {
         self.written.store(0, Ordering::Relaxed);
         let now = clock::unix_time().as_secs();

@@ -125,6 +125,11 @@ pub(super) struct StoreError {
 }
 
 impl StoreError {
+    /// In full, with the place of the store: for operators.
+    pub(super) fn why(&self) -> &str {
+        &self.why
+    }
+
     pub(super) fn new(why: impl fmt::Display) -> Self {
         Self {
             why: why.to_string().into(),

@@ -1,6 +1,6 @@
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -477,4 +477,36 @@ fn a_life_is_never_longer_than_it_was_issued_for() {
     assert!(left <= hour / 2 && left > hour / 3, "{left:?}");
     assert!(half.is_alive());
     assert!(!at(wall - 2 * hour).is_alive());
+}
+
+#[tokio::test]
+async fn what_a_crash_left_half_written_is_swept_at_start() {
+    let path = Scratch::new();
+    put(&open(&path), 1, &record(1, "first")).await;
+    let [sealed] = &*sealed_files(&path) else {
+        panic!("one record");
+    };
+    let (left, busy) = (sealed.with_extension("new"), path.join("busy.new"));
+    fs::write(&left, "half").unwrap();
+    fs::write(&busy, "half").unwrap();
+    let _writing = disk::try_lock(&path.join("busy.lock")).unwrap().unwrap();
+    assert!(open(&path).newest(&id(1)).await.unwrap().is_some());
+    assert!(!left.exists());
+    assert!(busy.exists(), "another process writes it");
+}
+
+#[test]
+fn a_folder_that_others_may_use_is_known() {
+    let path = Scratch::new();
+    assert_eq!(disk::exposure(&path), None);
+    disk::make_folder(&path).unwrap();
+    for (mode, what) in [
+        (0o700, None),
+        (0o755, Some("look into")),
+        (0o770, Some("write to")),
+        (0o703, Some("write to")),
+    ] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(disk::exposure(&path), what, "{mode:o}");
+    }
 }
