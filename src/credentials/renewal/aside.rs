@@ -52,9 +52,7 @@ pub(in crate::credentials) async fn replace(
 
 /// Whether nothing but a login, or a refresh token, brings another one.
 pub(in crate::credentials) fn waits_for_a_person(slot: &Slot) -> bool {
-    slot.source()
-        .refreshing()
-        .is_some_and(|how| !how.restarts)
+    slot.source().refreshing().is_some_and(|how| !how.restarts)
 }
 
 /// Compares a slot with its store: takes what is newer there, and tells again what is lost there.
