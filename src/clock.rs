@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use tokio::time::Instant;
 
+mod late;
 mod watchdog;
 
+pub use late::within;
 pub use watchdog::{TICK, Verdict, Watch, Watchdog};
 
 /// The present moment on the monotonic clock.

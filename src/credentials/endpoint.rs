@@ -275,7 +275,7 @@ impl Endpoint {
         let endpoint = Arc::clone(call.shown.unwrap_or(&self.shown));
         let (sent, wall) = (clock::now(), clock::unix_time());
         self.version.forget();
-        let result = tokio::time::timeout(self.timeout, self.call(call))
+        let result = clock::within(self.timeout, self.call(call))
             .await
             .unwrap_or_else(|_| {
                 Err(FetchError::transient(

@@ -1,4 +1,4 @@
-"""A wall clock that jumps, and a process that stands still: lives go by the monotonic clock, and what has expired is not sent."""
+"""A wall clock that jumps, and a process that stands still: what has expired is not sent, what is good not lost."""
 
 import importlib.util
 import signal
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import requests
 from support.fleet import STORE_KEY
-from support.kills import rotating
+from support.kills import rotating, state_of
 from support.load import Load
 from support.programs import wait_until
 from support.proxy import client_credentials
 
-LIFE = 3
+LIFE = 2
 STORE = "store: { file: { path: store, key: { env: STORE_KEY } } }\n"
 
 
@@ -120,3 +120,21 @@ def test_a_process_that_stood_still_sends_nothing_that_has_expired(
         assert {one.result() for one in asked} == {200}
     assert upstream.seen()["refused"] == 0
     assert token_service.requests() == 2, "one for all"
+
+
+def test_an_answer_that_came_while_the_process_stood_still_is_not_lost(start_proxy, token_service, upstream, to):
+    """Its refresh token was spent meanwhile, and the next one is in that answer: long after the deadline of the call."""
+    credential = rotating(token_service, "clocks") + "      timeout: 1s\n"
+    env = {"STORE_KEY": STORE_KEY, "REFRESH_TOKEN": token_service.grant("alice")}
+    proxy = start_proxy(credential, to(upstream) + STORE, env=env)
+    assert proxy.get("/api/x").status_code == 200
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(3):
+            token_service.strike("clocks", proxy.pid, signal.SIGSTOP, "spent", 0)
+            asked = pool.submit(proxy.rotate)
+            wait_until("it stands still", lambda: state_of(proxy) == "T")
+            time.sleep(2)
+            proxy.program.signal(signal.SIGCONT)
+            assert asked.result() == "ok"
+    assert proxy.get("/api/x").status_code == 200
+    assert (token_service.requests(), token_service.revoked()) == (4, [])

@@ -34,7 +34,7 @@ pub(super) async fn call(
         source.fetch(ask).await
     }));
     let abort = task.abort_handle();
-    match tokio::time::timeout(LONGEST_CALL, task).await {
+    match clock::within(LONGEST_CALL, task).await {
         Ok(Ok(result)) => result.map(|credential| within(ends, credential)),
         Ok(Err(_)) => Err(FetchError::transient(
             FailureKind::Internal,
