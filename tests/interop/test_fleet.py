@@ -1,6 +1,7 @@
 """`store: redis`: replicas share one token, whatever happens to one of them or to Redis."""
 
 import contextlib
+import faulthandler
 import os
 import random
 import re
@@ -312,6 +313,9 @@ def test_without_redis_a_replica_pays_once_and_then_nothing(fleet, redis, token_
 
 def test_no_request_fails_and_each_generation_is_issued_once(start_fleet, ending, redis, token_service, api_credential):
     """Traffic, while replicas are killed, and Redis is killed, stopped and cut off."""
+    if SECONDS:
+        # It is meant to take so long; and a dump of all stacks while they run has ended the whole of it.
+        faulthandler.cancel_dump_traceback_later()
     token_service.set_life(LIFE)
     wire = ending(Wire(redis.port))
     fleet = start_fleet(api_credential, wire=wire)

@@ -1,4 +1,4 @@
-"""Proxies that are killed, or stand still, while they renew by rotating refresh tokens; and what became of each grant."""
+"""Proxies that are killed, or stand still, while they renew by rotating refresh tokens; what became of each grant."""
 
 import signal
 import time
