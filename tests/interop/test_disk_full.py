@@ -7,7 +7,7 @@ from support.programs import wait_until
 from support.proxy import client_credentials
 from support.small_disk import small_disk
 
-LIFE = 4
+LIFE = 3
 FULL = ("No space left on device", "File too large")
 PROTECTED = ("Read-only file system", "Permission denied")
 

@@ -27,7 +27,7 @@ class Elsewhere(Odd):
             return reply(302, Location=f"{CALLBACK}?code=one&state={state}")(handler)
         self.refresh_tokens.append(f"canary-refresh-{self.hits}-{'x' * 20}")
         token = {"access_token": self.token_service.user_token("alice"), "expires_in": 600}
-        whole = {**token, "token_type": "Bearer", "refresh_token": self.refresh_tokens[-1], "success": True, "data": token}
+        whole = {**token, "refresh_token": self.refresh_tokens[-1], "success": True, "data": token}
         return reply(200, json.dumps(whole).encode(), Content_Type="application/json")(handler)
 
 

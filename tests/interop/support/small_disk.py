@@ -23,7 +23,7 @@ def small_disk(folder):
 
 
 class Disk:
-    """`path` is the disk as programs under `prefix` see it, started with `before`; `seen` is the same as the test sees it."""
+    """`path` is the disk as programs see it that are started under `prefix`, with `before`; `seen` as the test does."""
 
     prefix, before, tells_all = (), None, True
 
