@@ -25,8 +25,8 @@ pub use self::{
     credential::{CredentialSettings, Family, Inject, RawCredential},
     emulate::{EmulateSetting, RawEmulate, RawLogin},
     route::{
-        Cookies, Forwarded, Match, OnFailure, RawRefused, RawRoute, RawTimeouts, RefusedSetting,
-        RefusedThen, StripList, TextMatch, Upgrade,
+        Cookies, Forwarded, Match, OnExpiry, OnFailure, RawRefused, RawRoute, RawTimeouts,
+        RefusedSetting, RefusedThen, StripList, TextMatch, Upgrade,
     },
     store::{RawFileStore, RawRedisStore, RawStore},
     subject::SubjectSetting,
@@ -101,8 +101,11 @@ config_struct! {
         optional replay_buffer: ByteSize,
         /// What the upstream is told about the client: nothing (`drop`) where nothing else is said.
         optional forwarded: Forwarded,
-        /// `none` passes no protocol upgrade on; this version never does.
+        /// Which protocol upgrades are passed on: `websocket` where nothing else is said, or `none`.
         optional upgrade: Upgrade,
+        /// What happens to a WebSocket, or any other answer that is still on its way, when its credential expires: `keep` where
+        /// nothing else is said.
+        optional on_expiry: OnExpiry,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     callers::Caller,
     clock::Instant,
     telemetry::access::{self, AccessRecord, Outcome},
+    upstream::Carried,
 };
 
 /// Does nothing where nobody reads the access log.
@@ -115,6 +116,15 @@ impl Line {
     /// So much of the answer was sent.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.record.bytes_out += bytes as u64;
+    }
+
+    /// The request became a tunnel, which has ended.
+    pub(super) fn carried(mut self, carried: &Carried) {
+        self.record.bytes_in = carried.up;
+        self.record.bytes_out = carried.down;
+        if carried.whole {
+            self.record.outcome = Outcome::Complete;
+        }
     }
 
     /// All of the answer was sent.

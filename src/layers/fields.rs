@@ -36,8 +36,8 @@ fn bit(name: &str) -> u32 {
         | "proxy-authenticate"
         | "proxy-authentication-info"
         | "proxy-authorization"
-        | "upgrade"
         | "http2-settings" => HOP_BY_HOP,
+        "upgrade" => HOP_BY_HOP | UPGRADE,
         "te" => TE,
         "via" => VIA,
         "origin" => ORIGIN,
@@ -75,3 +75,4 @@ pub(super) const SET_COOKIE: u32 = 1 << 13;
 /// What speaks for the upstream's own origin, or only to its direct clients.
 pub(super) const UPSTREAM_ONLY: u32 = 1 << 14;
 pub(super) const COOKIE: u32 = 1 << 15;
+pub(super) const UPGRADE: u32 = 1 << 16;

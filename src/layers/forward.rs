@@ -6,7 +6,7 @@ use tower::{Service, util::service_fn};
 use super::{Error, Facts, Failure, Outbound, Outcome, Reply, ReplyBody};
 use crate::{
     clock::Instant,
-    upstream::{Pools, ResponseBody, SendError},
+    upstream::{Answer, Pools, SendError},
 };
 
 /// The innermost service: from [`Outbound`] to the upstream's answer.
@@ -18,16 +18,15 @@ pub fn forward(
     service_fn(move |outbound: Outbound| {
         // A clock read less: what is between the two is of microseconds.
         let since = outbound.since();
-        let (request, route) = outbound.into_parts();
+        let (request, route, terms) = outbound.into_parts();
         let pool = pools.of(&route.upstream);
-        let timeouts = route.timeouts;
         // Boxed: by value it would be moved once a layer, which costs more than one allocation.
         // Sent from within the block: a future that is handed in has its place there twice.
-        Box::pin(async move { answer(pool.send(request, timeouts).await, since) })
+        Box::pin(async move { answer(pool.send(request, terms).await, since) })
     })
 }
 
-fn answer(received: Result<Response<ResponseBody>, SendError>, since: Instant) -> Outcome {
+fn answer(received: Result<Response<Answer>, SendError>, since: Instant) -> Outcome {
     let response = received.map_err(Error::Upstream)?;
     let facts = Facts {
         upstream_status: Some(response.status()),

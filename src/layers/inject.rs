@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use pin_project_lite::pin_project;
 use tower::Service;
 
@@ -25,14 +25,15 @@ use super::{
     forwarded::tell_of_client,
     hop_by_hop, login,
     response_head::{self, Origin},
+    websocket,
 };
 use crate::{
     body::RequestBody,
     clock::Instant,
     credentials::{Bound, Lease},
     injectors::{RenderError, Rendered},
-    routes::{HostHeader, Route, host::Authority, path},
-    upstream::OutgoingBody,
+    routes::{HostHeader, OnExpiry, Route, host::Authority, path},
+    upstream::{OutgoingBody, Terms},
 };
 
 /// Rewrites the request on its way out and the response's head on its way back.
@@ -54,6 +55,7 @@ pub struct Outbound {
     /// Boxed: it is moved often before hyper has it.
     request: Box<Request<OutgoingBody>>,
     route: Arc<Route>,
+    terms: Terms,
     since: Instant,
 }
 
@@ -63,9 +65,9 @@ impl Outbound {
         self.since
     }
 
-    /// The request, and the route that says where to and how long.
-    pub fn into_parts(self) -> (Box<Request<OutgoingBody>>, Arc<Route>) {
-        (self.request, self.route)
+    /// The request, the route that says where to, and what is agreed for it.
+    pub fn into_parts(self) -> (Box<Request<OutgoingBody>>, Arc<Route>, Terms) {
+        (self.request, self.route, self.terms)
     }
 }
 
@@ -118,6 +120,8 @@ impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
             let headers = reply.response.headers_mut();
             if let Err(error) = response_head::rewrite(headers, route, origin) {
                 outcome = Err(error.into());
+            } else if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                websocket::put_in_answer(reply.response.headers_mut());
             }
         }
         Poll::Ready(outcome)
@@ -136,7 +140,11 @@ pub fn preview(
     stand_in: Option<Arc<Rendered>>,
 ) -> Result<Head, Error> {
     let put = stand_in.map_or(Put::Nothing, Put::Rendered);
+    let websocket = route.websocket && websocket::is_asked_for(&head, true);
     (head.target, _) = rewrite(&mut head, route, prefix, connection, &put, None)?;
+    if websocket {
+        websocket::put(&mut head.headers);
+    }
     Ok(head)
 }
 
@@ -145,10 +153,15 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     let put = put(&request)?;
     let bound = request.lease().and_then(Lease::bound).cloned();
     let since = request.received();
+    let until = until(&request);
     let (mut boxed, body, connection, route, prefix) = request.into_parts();
     let head = &mut *boxed;
+    let websocket = route.websocket && websocket::is_asked_for(head, body.is_empty());
     let (target, callers_own) = rewrite(head, &route, prefix, &connection, &put, bound.as_deref())?;
     frame(head, &body);
+    if websocket {
+        websocket::put(&mut head.headers);
+    }
 
     let mut request = Box::new(Request::new(OutgoingBody::new(body)));
     *request.method_mut() = std::mem::take(&mut head.method);
@@ -158,12 +171,26 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
         head: boxed,
         prefix,
     };
+    let terms = Terms {
+        timeouts: route.timeouts,
+        websocket,
+        until,
+    };
     let outbound = Outbound {
         request,
         route,
+        terms,
         since,
     };
     Ok((outbound, origin, callers_own))
+}
+
+/// When the answer must have ended: with the credential, where the route says so.
+fn until(request: &Credentialed) -> Option<Instant> {
+    match request.route().on_expiry {
+        OnExpiry::Keep => None,
+        OnExpiry::Close => request.lease()?.expires(),
+    }
 }
 
 /// Rewrites the fields. Returns the path and query that the upstream gets, and whether the caller's own credential was

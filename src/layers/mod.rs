@@ -24,6 +24,8 @@ mod respond;
 mod response_head;
 mod retry_rejected;
 mod subject;
+mod tunnel;
+mod websocket;
 
 pub use access_log::AccessLog;
 pub use admit::{Admit, Admitted, Head, LastHost, check_host};
@@ -40,3 +42,4 @@ pub use record_metrics::{InFlight, Metered, RecordMetrics};
 pub use reply::{Facts, NonceAsked, Outcome, Refusal, Reply, ReplyBody, Why};
 pub use respond::{Respond, written};
 pub use retry_rejected::RetryRejected;
+pub use tunnel::Tunnel;

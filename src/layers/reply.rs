@@ -11,13 +11,13 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Failure, InFlight, access_log::Line};
+use super::{Failure, InFlight, Tunnel, access_log::Line};
 use crate::{
     body::trailers,
     callers::Caller,
     credentials::Rejection,
     routes::Route,
-    upstream::{ResponseBody, ResponseBodyError},
+    upstream::{self, Answer, ResponseBody, ResponseBodyError},
 };
 
 /// A response on its way to the client.
@@ -118,13 +118,18 @@ pub struct ReplyBody {
 #[derive(Debug)]
 enum Content {
     Upstream(ResponseBody),
+    /// What comes in the place of a body behind a 101.
+    Tunnel(Box<upstream::Tunnel>),
     Own(Option<Bytes>),
 }
 
 impl ReplyBody {
     /// The upstream's.
-    pub fn upstream(body: ResponseBody) -> Self {
-        Self::of(Content::Upstream(body))
+    pub fn upstream(answer: Answer) -> Self {
+        Self::of(match answer {
+            Answer::Body(body) => Content::Upstream(body),
+            Answer::Tunnel(tunnel) => Content::Tunnel(tunnel),
+        })
     }
 
     /// A body of ours; empty for none.
@@ -145,7 +150,22 @@ impl ReplyBody {
     pub fn into_own(self) -> Option<Bytes> {
         match self.content {
             Content::Own(bytes) => bytes,
-            Content::Upstream(_) => None,
+            Content::Upstream(_) | Content::Tunnel(_) => None,
+        }
+    }
+
+    /// Where the connection becomes a tunnel: that, and nothing is left here.
+    pub fn take_tunnel(&mut self) -> Option<Tunnel> {
+        if !matches!(self.content, Content::Tunnel(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.content, Content::Own(None)) {
+            Content::Tunnel(upstream) => Some(Tunnel {
+                upstream,
+                in_flight: self.in_flight.take(),
+                line: self.line.take(),
+            }),
+            _ => None,
         }
     }
 
@@ -189,6 +209,7 @@ impl Body for ReplyBody {
         let this = self.get_mut();
         let frame = match &mut this.content {
             Content::Upstream(body) => ready!(Pin::new(body).poll_frame(cx)),
+            Content::Tunnel(_) => None,
             Content::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
         };
         match &frame {
@@ -210,6 +231,7 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Upstream(body) => body.is_end_stream(),
+            Content::Tunnel(_) => false,
             Content::Own(bytes) => bytes.is_none(),
         }
     }
@@ -217,6 +239,7 @@ impl Body for ReplyBody {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Upstream(body) => body.size_hint(),
+            Content::Tunnel(_) => SizeHint::default(),
             Content::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }

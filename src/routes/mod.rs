@@ -83,6 +83,10 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// What is told to the upstream about the client.
     pub forwarded: Forwarded,
+    /// Whether WebSockets pass.
+    pub websocket: bool,
+    /// What happens to a stream that outlives its credential.
+    pub on_expiry: OnExpiry,
     /// Its series.
     pub metrics: RouteMetrics,
 }
@@ -216,6 +220,16 @@ pub enum OnFailure {
     Deny,
     /// It is forwarded without.
     Pass,
+}
+
+/// What happens to an answer that is still on its way when the credential that brought it expires.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExpiry {
+    /// It goes on.
+    #[default]
+    Keep,
+    /// It is cut; a WebSocket is closed.
+    Close,
 }
 
 /// What is told to the upstream about the client.

@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::Response;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     clock::{Verdict, Watch},
-    layers::{Connection, Error, Inbound, ReplyBody, written},
+    layers::{Connection, Error, Inbound, ReplyBody, Tunnel, written},
     telemetry::metrics::Metrics,
 };
 
@@ -83,6 +84,16 @@ pub(super) async fn serve<S>(
     };
     match driven.await {
         End::Closed(Ok(())) => {}
+        End::Switched(switched) => {
+            let Switched {
+                tunnel,
+                io,
+                early,
+                phase,
+            } = *switched;
+            // Boxed: few connections become tunnels, and each would carry the room for it.
+            Box::pin(tunnel.run(io, early, phase.watch())).await;
+        }
         End::Closed(Err(_)) => {
             serving.metrics.process().connection_errors.inc();
         }
@@ -146,10 +157,20 @@ struct Driven<S: Stack> {
 
 enum End<S: Stack> {
     Closed(hyper::Result<()>),
+    /// hyper is done with it: what follows is another protocol.
+    Switched(Box<Switched>),
     /// The socket, to say so.
     HeadTimeout(ClientIo),
     /// HTTP/2 has a goodbye.
     Idle(Box<Http2<S>>),
+}
+
+struct Switched {
+    tunnel: Box<Tunnel>,
+    io: ClientIo,
+    /// What came behind the request.
+    early: Bytes,
+    phase: Arc<Phase>,
 }
 
 impl<S: Stack> Future for Driven<S> {
@@ -174,7 +195,7 @@ impl<S: Stack> Future for Driven<S> {
                 Pin::new(&mut *hyper).graceful_shutdown();
             }
             if let Poll::Ready(ended) = Pin::new(hyper).poll(cx) {
-                return Poll::Ready(End::Closed(ended));
+                return Poll::Ready(this.ended(ended));
             }
             this.upgrade();
         }
@@ -204,6 +225,24 @@ impl<S: Stack> Driven<S> {
         let io = TokioIo::new(parts.io.into_inner().into_http2());
         let hyper = ours::builder(streams, self.limits, self.streams).serve_connection(io, handler);
         self.hyper = Hyper::Http2(Box::new(hyper));
+    }
+
+    /// Where hyper is done because another protocol follows: that.
+    fn ended(&mut self, ended: hyper::Result<()>) -> End<S> {
+        let tunnel = self.phase.take_tunnel().filter(|_| ended.is_ok());
+        let Some(tunnel) = tunnel else {
+            return End::Closed(ended);
+        };
+        let Hyper::Http1(hyper) = std::mem::replace(&mut self.hyper, Hyper::Ended) else {
+            return End::Closed(ended);
+        };
+        let parts = hyper.into_parts();
+        End::Switched(Box::new(Switched {
+            tunnel,
+            io: parts.io.into_inner(),
+            early: parts.read_buf,
+            phase: Arc::clone(&self.phase),
+        }))
     }
 
     fn expired(&mut self) -> End<S> {

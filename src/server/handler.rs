@@ -106,8 +106,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
+        let mut response = ready!(this.inner.poll(cx))?;
         let mut busy = this.busy.take();
+        if let Some(tunnel) = response.body_mut().take_tunnel()
+            && let Some(busy) = &busy
+        {
+            busy.phase().becomes(tunnel);
+        }
         let open_ended = !*this.knows_chunks && response.body().size_hint().exact().is_none();
         if let Some(busy) = &mut busy {
             busy.answered();

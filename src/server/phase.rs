@@ -2,13 +2,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use crate::clock::Watch;
+use crate::{clock::Watch, layers::Tunnel};
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(super) struct Phase {
     http2: AtomicBool,
     /// Requests that were given up before they were answered, less those that were answered since.
     given_up: AtomicU32,
+    /// What it has become, until that begins.
+    tunnel: Mutex<Option<Box<Tunnel>>>,
 }
 
 impl Phase {
@@ -58,6 +60,7 @@ impl Phase {
             open_ended: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             given_up: AtomicU32::new(0),
+            tunnel: Mutex::default(),
         })
     }
 
@@ -89,6 +92,20 @@ impl Phase {
     pub(super) fn set_stalled(&self, stalled: bool) {
         self.stalled.store(stalled, Relaxed);
         self.arm();
+    }
+
+    /// The answer is a tunnel, which keeps its own deadlines.
+    pub(super) fn becomes(&self, tunnel: Tunnel) {
+        self.armed.store(TUNNEL, Relaxed);
+        self.watch.rest();
+        let mut place = self.tunnel.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Box::new(tunnel));
+    }
+
+    /// What it has become.
+    pub(super) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        let mut place = self.tunnel.lock().unwrap_or_else(PoisonError::into_inner);
+        place.take()
     }
 
     /// From now on an idle connection is only given the time to say goodbye.
@@ -140,6 +157,7 @@ impl Phase {
         let armed = self.armed.load(Relaxed);
         let (in_head, stalled) = (self.in_head.load(Relaxed), self.stalled.load(Relaxed));
         let next = match armed {
+            TUNNEL => TUNNEL,
             HEAD if in_head => HEAD,
             STALLED if stalled => STALLED,
             _ if in_head => HEAD,
@@ -217,6 +235,7 @@ const IDLE: u8 = 1;
 const HEAD: u8 = 2;
 const BUSY: u8 = 3;
 const STALLED: u8 = 4;
+const TUNNEL: u8 = 5;
 
 #[cfg(test)]
 mod tests {

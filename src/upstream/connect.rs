@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -71,27 +71,22 @@ where
         .await
         .map_err(|error| SendError::Protocol(Some(error)))?;
     tokio::spawn(Watched {
-        connection,
+        connection: connection.with_upgrades(),
         watch: watch.share(),
         told: false,
     });
     Ok(sender)
 }
 
-/// Drives a connection until it ends or its watch says so; dropping it closes the socket.
-struct Watched<I>
-where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    connection: Connection<TokioIo<I>, OutgoingBody>,
+/// Drives a connection until it ends, is switched to another protocol, or its watch says so; dropping it closes the
+/// socket.
+struct Watched<C> {
+    connection: C,
     watch: Watch,
     told: bool,
 }
 
-impl<I> Future for Watched<I>
-where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+impl<C: Future + Unpin> Future for Watched<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -24,13 +24,15 @@ mod pool;
 mod response;
 mod send;
 mod tls;
+mod tunnel;
 
 pub use error::SendError;
 pub use outgoing::OutgoingBody;
 pub use pool::Pool;
-pub use response::{ResponseBody, ResponseBodyError};
-pub use send::{Pools, Timeouts};
+pub use response::{Answer, ResponseBody, ResponseBodyError};
+pub use send::{Pools, Terms, Timeouts};
 pub use tls::TlsError;
+pub use tunnel::{Carried, Tunnel};
 
 /// What the file says about one upstream. Equal values share their connections, also across reloads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -10,9 +10,19 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Sleep;
 
-use super::{outgoing::Progress, pool::Connection};
+use super::{Terms, Tunnel, outgoing::Progress, pool::Connection};
 use crate::clock::Verdict;
+
+/// What follows a response's head.
+#[derive(Debug)]
+pub enum Answer {
+    /// Its body.
+    Body(ResponseBody),
+    /// The protocol that was switched to.
+    Tunnel(Box<Tunnel>),
+}
 
 /// A response's body. Dropped before its end, it closes the connection.
 #[derive(Debug)]
@@ -21,6 +31,8 @@ pub struct ResponseBody {
     connection: Option<Connection>,
     request: Option<Arc<Progress>>,
     idle: Duration,
+    /// Strikes where it may not outlive its credential.
+    expiry: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why a response's body ended before its end.
@@ -32,6 +44,9 @@ pub enum ResponseBodyError {
     /// Nothing moved for too long.
     #[error("the upstream's body stood still for too long")]
     Idle,
+    /// The credential that it was asked for with has expired, and the route says to close.
+    #[error("the credential of this stream has expired")]
+    Expired,
 }
 
 impl ResponseBody {
@@ -39,8 +54,9 @@ impl ResponseBody {
         incoming: Incoming,
         connection: Connection,
         request: Option<Arc<Progress>>,
-        idle: Duration,
+        terms: &Terms,
     ) -> Self {
+        let idle = terms.timeouts.idle_body;
         connection.watch.within(idle);
         connection.allowance.end();
         let mut body = Self {
@@ -48,9 +64,12 @@ impl ResponseBody {
             connection: Some(connection),
             request,
             idle,
+            expiry: None,
         };
         if body.incoming.is_end_stream() {
             body.complete();
+        } else if let Some(until) = terms.until {
+            body.expiry = Some(Box::pin(tokio::time::sleep_until(until)));
         }
         body
     }
@@ -89,6 +108,12 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         let this = self.get_mut();
+        if let Some(expiry) = &mut this.expiry
+            && expiry.as_mut().poll(cx).is_ready()
+        {
+            this.connection = None;
+            return Poll::Ready(Some(Err(ResponseBodyError::Expired)));
+        }
         match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 // hyper does not ask again once the announced length has come.

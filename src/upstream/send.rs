@@ -11,11 +11,12 @@ use http::{Request, Response, StatusCode, header};
 use tokio::sync::oneshot;
 
 use super::{
-    OutgoingBody, ResponseBody, SendError, Upstream,
+    Answer, OutgoingBody, ResponseBody, SendError, Upstream,
     outgoing::Progress,
     pool::{Connection, Pool},
+    tunnel,
 };
-use crate::clock::{Verdict, Watchdog};
+use crate::clock::{Instant, Verdict, Watchdog};
 
 /// One worker's connections to all upstreams.
 #[derive(Clone, Debug)]
@@ -37,6 +38,19 @@ pub struct Timeouts {
     pub response_head: Duration,
     /// Between two pieces of a body, either way.
     pub idle_body: Duration,
+    /// Between two pieces of a stream that lives on, either way.
+    pub idle_stream: Duration,
+}
+
+/// What is agreed for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long each wait may take.
+    pub timeouts: Timeouts,
+    /// Whether it asks for a WebSocket.
+    pub websocket: bool,
+    /// When its answer must have ended, where it may not outlive its credential.
+    pub until: Option<Instant>,
 }
 
 impl Default for Timeouts {
@@ -45,6 +59,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             response_head: Duration::from_secs(60),
             idle_body: Duration::from_secs(60),
+            idle_stream: Duration::from_secs(300),
         }
     }
 }
@@ -93,8 +108,9 @@ impl Pool {
     pub async fn send(
         self: &Arc<Self>,
         mut request: Box<Request<OutgoingBody>>,
-        timeouts: Timeouts,
-    ) -> Result<Response<ResponseBody>, SendError> {
+        terms: Terms,
+    ) -> Result<Response<Answer>, SendError> {
+        let timeouts = terms.timeouts;
         let progress = request.body().progress();
         if progress.is_some() && request.headers().contains_key(header::EXPECT) {
             wait_for_hundred(&mut request, timeouts.response_head.min(PATIENCE));
@@ -106,12 +122,11 @@ impl Pool {
             begin(&connection, progress.as_ref(), timeouts);
             match connection.sender.try_send_request(*request).await {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    // Nobody asked for it: what follows is not HTTP.
-                    return Err(SendError::Protocol(None));
+                    return Box::pin(tunnel::open(response, connection, terms)).await;
                 }
                 Ok(response) => {
                     return Ok(response.map(|incoming| {
-                        ResponseBody::new(incoming, connection, progress, timeouts.idle_body)
+                        Answer::Body(ResponseBody::new(incoming, connection, progress, &terms))
                     }));
                 }
                 Err(mut error) => match error.take_message() {

@@ -27,3 +27,4 @@ mod regression;
 mod store;
 mod subjects;
 mod support;
+mod websocket;

@@ -16,7 +16,7 @@ use crate::{
     },
     credentials::CredentialHandle,
     routes::{
-        Allow, Cookies, Forwarded, Guard, Logins, Refused, Route, RouteCredential, Strip,
+        Allow, Cookies, Forwarded, Guard, Logins, OnExpiry, Refused, Route, RouteCredential, Strip,
         SubjectFrom, Timeouts, pattern::Matcher,
     },
 };
@@ -87,6 +87,12 @@ impl Draft<'_> {
             Some(raw::Forwarded::Pass) => Forwarded::Pass,
             Some(raw::Forwarded::Drop) | None => Forwarded::Drop,
         };
+        let upgrade = given(&written.upgrade, defaults, |d| &d.upgrade);
+        let on_expiry = given(&written.on_expiry, defaults, |d| &d.on_expiry);
+        let on_expiry = match on_expiry.map(|on_expiry| on_expiry.value) {
+            Some(raw::OnExpiry::Close) => OnExpiry::Close,
+            Some(raw::OnExpiry::Keep) | None => OnExpiry::Keep,
+        };
         let replay = given(&written.replay_buffer, defaults, |d| &d.replay_buffer);
         let allow = given(&written.allow, defaults, |d| &d.allow);
         // A vendor's own way to refuse is nearer than what holds for all routes.
@@ -121,6 +127,8 @@ impl Draft<'_> {
                 defaults.and_then(|d| d.timeouts.as_ref()),
             ]),
             forwarded,
+            websocket: upgrade.is_none_or(|upgrade| upgrade.value == raw::Upgrade::Websocket),
+            on_expiry,
         };
         (self.matcher, route)
     }
@@ -208,5 +216,6 @@ fn timeouts(given: [Option<&Sp<raw::RawTimeouts>>; 3]) -> Timeouts {
         connect: pick(|t| t.connect.as_ref(), default.connect),
         response_head: pick(|t| t.response_head.as_ref(), default.response_head),
         idle_body: pick(|t| t.idle_body.as_ref(), default.idle_body),
+        idle_stream: pick(|t| t.idle_stream.as_ref(), default.idle_stream),
     }
 }

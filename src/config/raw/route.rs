@@ -56,8 +56,11 @@ config_struct! {
         optional replay_buffer: ByteSize,
         /// What the upstream is told about the client.
         optional forwarded: Forwarded,
-        /// `none` passes no protocol upgrade on; this version never does.
+        /// Which protocol upgrades are passed on: `websocket` where nothing else is said, or `none`.
         optional upgrade: Upgrade,
+        /// What happens to a WebSocket, or any other answer that is still on its way, when the credential that it was asked for
+        /// with expires: `keep` where nothing else is said.
+        optional on_expiry: OnExpiry,
         /// Allows to send the credential in clear (`http://`) to an upstream that is not on this machine.
         default("false") danger_plaintext: bool,
     }
@@ -151,6 +154,8 @@ config_struct! {
         optional response_head: Duration,
         /// Between two pieces of a body, either way. 60s where nothing else is said.
         optional idle_body: Duration,
+        /// Between two pieces of a WebSocket, either way. 5m where nothing else is said.
+        optional idle_stream: Duration,
     }
 }
 
@@ -243,7 +248,19 @@ config_words! {
 config_words! {
     /// Which protocol upgrades a route allows.
     pub enum Upgrade {
+        /// WebSocket (RFC 6455), which is the only one there is.
+        Websocket = "websocket",
         /// None.
         None = "none",
+    }
+}
+
+config_words! {
+    /// What happens to a stream that outlives its credential.
+    pub enum OnExpiry {
+        /// It goes on.
+        Keep = "keep",
+        /// It is cut; a WebSocket is closed with status 1008.
+        Close = "close",
     }
 }

@@ -53,21 +53,21 @@ impl Client {
     /// The next answer.
     #[track_caller]
     pub fn answer(&mut self) -> Answer {
-        self.receive(false)
+        self.next_answer(false)
             .expect("an answer, not the connection's end")
     }
 
     /// The next answer, to a HEAD request.
     #[track_caller]
     pub fn answer_to_head(&mut self) -> Answer {
-        self.receive(true)
+        self.next_answer(true)
             .expect("an answer, not the connection's end")
     }
 
     /// The next answer, or `None` where the connection ends instead.
     #[track_caller]
     pub fn try_answer(&mut self) -> Option<Answer> {
-        self.receive(false)
+        self.next_answer(false)
     }
 
     /// The head of the next final answer; its body stays unread.
@@ -101,6 +101,15 @@ impl Client {
         }
     }
 
+    /// The next bytes, of whatever protocol; fewer where the connection ended first.
+    #[track_caller]
+    pub fn receive(&mut self, length: usize) -> Vec<u8> {
+        let bytes = self.wire.bytes(length);
+        self.check_deadline();
+        canary::check("a tunnel", &bytes);
+        bytes
+    }
+
     /// Everything that still comes until the proxy closes the connection.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
@@ -128,7 +137,7 @@ impl Client {
     }
 
     #[track_caller]
-    fn receive(&mut self, to_head: bool) -> Option<Answer> {
+    fn next_answer(&mut self, to_head: bool) -> Option<Answer> {
         let mut answer = self.next_head()?;
         let framing = answer.message.framing_of_response(to_head);
         self.read_body(&mut answer, framing);

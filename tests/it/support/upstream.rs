@@ -270,6 +270,22 @@ impl Exchange<'_> {
         ));
     }
 
+    /// The next bytes behind the request, of whatever protocol; fewer where the connection ended first.
+    pub fn receive(&mut self, length: usize) -> Vec<u8> {
+        self.wire.bytes(length)
+    }
+
+    /// Everything that still comes until the proxy ends its side.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.open = false;
+        self.wire.rest()
+    }
+
+    /// Ends this side; the proxy can still send.
+    pub fn half_close(&mut self) {
+        let _ = self.tcp.shutdown(std::net::Shutdown::Write);
+    }
+
     /// Whether the proxy ends the connection; what it sends meanwhile is read and dropped.
     pub fn is_abandoned(&mut self) -> bool {
         while self.wire.fill() {}

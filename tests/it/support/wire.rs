@@ -195,6 +195,13 @@ impl Wire {
         };
     }
 
+    /// The next bytes, of whatever protocol; fewer where the connection ended first.
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.take(length, &mut bytes);
+        bytes
+    }
+
     /// What came and was not read as a message, up to the end of the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         while self.fill() {}
