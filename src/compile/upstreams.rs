@@ -11,11 +11,11 @@ use super::{
 use crate::{
     config::{
         Decoder, Diagnostic, HttpUrl, Resolver, Sp, Span,
-        raw::{HostHeaderSetting, RawFile, RawTimeouts, RawUpstream, UpstreamTls},
+        raw::{self, HostHeaderSetting, RawFile, RawTimeouts, RawUpstream, UpstreamTls},
     },
     routes::{HostHeader, host::Authority, pattern::PathPattern},
     upstream::{
-        ClientIdentity, PoolConfig, Scheme, TlsConfig, TlsError, Upstream, UpstreamConfig,
+        ClientIdentity, Http2, PoolConfig, Scheme, TlsConfig, TlsError, Upstream, UpstreamConfig,
         UpstreamError, Upstreams,
     },
 };
@@ -89,6 +89,11 @@ pub(super) fn target(
         host: url.host.clone(),
         port: url.port_or_default(),
         tls,
+        http2: match raw.http2.as_ref().map(|it| it.value) {
+            None => Http2::AsNeeded,
+            Some(raw::Http2::Auto) => Http2::Auto,
+            Some(raw::Http2::PriorKnowledge) => Http2::PriorKnowledge,
+        },
         pool,
     };
     match known.intern(config) {

@@ -30,7 +30,7 @@ pub use self::{
     },
     store::{RawFileStore, RawRedisStore, RawStore},
     subject::SubjectSetting,
-    upstream::{HostHeaderSetting, RawUpstream, UpstreamRef, UpstreamTls},
+    upstream::{HostHeaderSetting, Http2, RawUpstream, UpstreamRef, UpstreamTls},
 };
 
 config_struct! {

@@ -230,6 +230,7 @@ fn upstream(error: &SendError) -> Appearance {
         SendError::Tls(_) => row("upstream_tls", S::BAD_GATEWAY, "Upstream not trusted", "tls_certificate_error"),
         SendError::PoolFull => row("overloaded", S::SERVICE_UNAVAILABLE, "Too many requests wait for the upstream", "connection_limit_reached"),
         SendError::Reset { .. } => row("upstream_reset", S::BAD_GATEWAY, "Upstream closed the connection", "connection_terminated"),
+        SendError::Unprocessed(_) => row("upstream_reset", S::BAD_GATEWAY, "Upstream takes no requests", "connection_terminated"),
         SendError::HeadTimeout => row("upstream_timeout", S::GATEWAY_TIMEOUT, "Upstream too slow", "http_response_timeout"),
         SendError::Protocol(_) => row("upstream_protocol", S::BAD_GATEWAY, "Upstream's answer is invalid", "http_protocol_error"),
         SendError::ClientBody(_) => row("request_invalid", S::BAD_REQUEST, "Request body broke off", "http_request_error"),

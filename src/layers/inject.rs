@@ -25,6 +25,7 @@ use super::{
     forwarded::tell_of_client,
     hop_by_hop, login,
     response_head::{self, Origin},
+    terms::{terms, until},
     websocket,
 };
 use crate::{
@@ -32,7 +33,7 @@ use crate::{
     clock::Instant,
     credentials::{Bound, Lease},
     injectors::{RenderError, Rendered},
-    routes::{HostHeader, OnExpiry, Route, host::Authority, path},
+    routes::{HostHeader, Route, host::Authority, path},
     upstream::{OutgoingBody, Terms},
 };
 
@@ -167,14 +168,10 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     *request.method_mut() = std::mem::take(&mut head.method);
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = std::mem::take(&mut head.headers);
+    let terms = terms(&route, head.fields, request.headers(), websocket, until);
     let origin = Origin {
         head: boxed,
         prefix,
-    };
-    let terms = Terms {
-        timeouts: route.timeouts,
-        websocket,
-        until,
     };
     let outbound = Outbound {
         request,
@@ -183,14 +180,6 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
         since,
     };
     Ok((outbound, origin, callers_own))
-}
-
-/// When the answer must have ended: with the credential, where the route says so.
-fn until(request: &Credentialed) -> Option<Instant> {
-    match request.route().on_expiry {
-        OnExpiry::Keep => None,
-        OnExpiry::Close => request.lease()?.expires(),
-    }
 }
 
 /// Rewrites the fields. Returns the path and query that the upstream gets, and whether the caller's own credential was

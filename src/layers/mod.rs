@@ -24,6 +24,7 @@ mod respond;
 mod response_head;
 mod retry_rejected;
 mod subject;
+mod terms;
 mod tunnel;
 mod websocket;
 

@@ -1,5 +1,5 @@
-//! Sends a request once more: after a refused credential, with the nonce that its proof lacked, or when an idle
-//! connection had died unnoticed.
+//! Sends a request once more: after a refused credential, with the nonce that its proof lacked, when an idle connection
+//! had died unnoticed, or when the upstream turned it away unread.
 //!
 //! It stands outside [`AttachCredential`](super::AttachCredential) and [`Inject`](super::Inject): inside
 //! them it could only resend the token that was refused.
@@ -14,10 +14,10 @@ use http::Method;
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::{Error, Facts, Failure, NonceAsked, Outcome, Reply, Routed, Why};
+use super::{Error, Facts, Failure, NonceAsked, Outcome, Reply, Routed, Why, terms::is_grpc};
 use crate::{body::TeeHandle, credentials::Rejection, upstream::SendError};
 
-/// Replays a request at most once for each of the three reasons.
+/// Replays a request at most once for each of the four reasons.
 #[derive(Clone, Debug)]
 pub struct RetryRejected<S> {
     inner: S,
@@ -66,11 +66,13 @@ struct Spent {
     refusal: bool,
     nonce: bool,
     reset: bool,
+    unread: bool,
 }
 
 impl Spent {
     fn attempts(self) -> u32 {
-        1 + u32::from(self.refusal) + u32::from(self.nonce) + u32::from(self.reset)
+        let replays = [self.refusal, self.nonce, self.reset, self.unread];
+        1 + replays.into_iter().map(u32::from).sum::<u32>()
     }
 }
 
@@ -81,7 +83,10 @@ impl Copy {
         let idempotent =
             is_idempotent(&head.method) || head.headers.contains_key("idempotency-key");
         let refusable = routed.route().credential.is_some();
-        if !idempotent && !refusable {
+        // Only HTTP/2 has a word for that.
+        let upstream = &routed.route().upstream;
+        let unread = upstream.takes_http2(is_grpc(head.fields, &head.headers));
+        if !idempotent && !refusable && !unread {
             return None;
         }
         let mut copy = Self {
@@ -180,16 +185,16 @@ fn next(outcome: &Outcome, copy: &mut Option<Copy>, spent: &mut Spent) -> Option
                 return None;
             }
         }
-        Err(failure) => {
-            let gone = matches!(
-                failure.error,
-                Error::Upstream(SendError::Reset { reused: true, .. })
-            );
-            if !gone || !kept.idempotent || spent.reset {
-                return None;
+        Err(failure) => match failure.error {
+            Error::Upstream(SendError::Reset { reused: true, .. })
+                if kept.idempotent && !spent.reset =>
+            {
+                then.reset = true;
             }
-            then.reset = true;
-        }
+            // Nothing was done with it: whatever the method.
+            Error::Upstream(SendError::Unprocessed(_)) if !spent.unread => then.unread = true,
+            _ => return None,
+        },
     }
     let (mut routed, rest) = copy.take()?.replay()?;
     if let Some((lease, status)) = refused {

@@ -1,34 +1,42 @@
-//! Makes one connection: resolve, TCP, TLS, HTTP/1.1.
+//! Makes one connection: resolve, TCP, TLS, and the HTTP that both sides speak.
 
 use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::{Arc, atomic::AtomicUsize},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::client::conn::{
+    http1::{Builder, SendRequest},
+    http2,
+};
 use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 
 use super::{
-    OutgoingBody, SendError, Upstream,
+    Http2, OutgoingBody, SendError, Upstream,
     allowance::{Allowance, Allowed},
+    http2::handshake as handshake_http2,
 };
 use crate::clock::{Verdict, Watch};
 
-/// Dials `upstream` and spawns the task that drives the connection on this worker.
+/// A connection that speaks HTTP/2, and how many streams its upstream takes at once.
+pub(super) type Multiplexed = (http2::SendRequest<OutgoingBody>, Arc<AtomicUsize>);
+
+/// Dials `upstream` for HTTP/1.1 and spawns the task that drives the connection on this worker.
 pub(super) async fn connect(
     upstream: &Upstream,
     watch: &Watch,
     allowance: &Allowance,
 ) -> Result<SendRequest<OutgoingBody>, SendError> {
     let tcp = dial(upstream).await?;
-    // Heads and small bodies go out in one write each: nothing for Nagle to gather.
-    let _ = tcp.set_nodelay(true);
     match upstream.tls() {
         None => handshake(tcp, watch, allowance).await,
         Some((connector, name)) => {
@@ -41,6 +49,27 @@ pub(super) async fn connect(
     }
 }
 
+/// Dials `upstream` for HTTP/2; `None` where it speaks HTTP/1.1 alone.
+pub(super) async fn connect_multiplexed(
+    upstream: &Upstream,
+    watch: &Watch,
+) -> Result<Option<Multiplexed>, SendError> {
+    let tcp = dial(upstream).await?;
+    let Some((connector, name)) = upstream.tls_for_http2() else {
+        return handshake_http2(tcp, watch).await.map(Some);
+    };
+    let tls = connector
+        .connect(name.clone(), tcp)
+        .await
+        .map_err(SendError::Tls)?;
+    let agreed = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+    if agreed || upstream.config().http2 == Http2::PriorKnowledge {
+        handshake_http2(tls, watch).await.map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
 async fn dial(upstream: &Upstream) -> Result<TcpStream, SendError> {
     let config = upstream.config();
     let addresses = tokio::net::lookup_host((config.host.as_str(), config.port))
@@ -49,11 +78,22 @@ async fn dial(upstream: &Upstream) -> Result<TcpStream, SendError> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses.take(MAX_ADDRESSES) {
         match TcpStream::connect(address).await {
-            Ok(tcp) => return Ok(tcp),
+            Ok(tcp) => {
+                set_options(&tcp);
+                return Ok(tcp);
+            }
             Err(error) => last = error,
         }
     }
     Err(SendError::Refused(last))
+}
+
+fn set_options(tcp: &TcpStream) {
+    // Heads and small bodies go out in one write each: nothing for Nagle to gather.
+    let _ = tcp.set_nodelay(true);
+    // Finds a dead peer also where HTTP has nothing to say for minutes.
+    let probes = TcpKeepalive::new().with_time(KEEP_ALIVE);
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
 }
 
 async fn handshake<I>(
@@ -106,5 +146,7 @@ impl<C: Future + Unpin> Future for Watched<C> {
 
 /// Addresses of one name that are tried in turn.
 const MAX_ADDRESSES: usize = 8;
+/// A connection on which nothing came for so long is asked whether it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Largest response head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;

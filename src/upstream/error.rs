@@ -29,6 +29,9 @@ pub enum SendError {
         #[source]
         source: hyper::Error,
     },
+    /// The upstream says that it did nothing with the request, and takes no more on this connection.
+    #[error("the upstream turned the request away unread")]
+    Unprocessed(#[source] hyper::Error),
     /// No response's head in time.
     #[error("the upstream did not answer in time")]
     HeadTimeout,
@@ -38,4 +41,18 @@ pub enum SendError {
     /// The client's body ended early: the request was given up.
     #[error("the client's body broke off")]
     ClientBody(#[source] hyper::Error),
+}
+
+impl SendError {
+    /// The same for another request, which waited for the same connection.
+    pub(super) fn again(&self) -> Self {
+        let copy = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
+        match self {
+            Self::Resolve(error) => Self::Resolve(copy(error)),
+            Self::Refused(error) => Self::Refused(copy(error)),
+            Self::Tls(error) => Self::Tls(copy(error)),
+            Self::Protocol(_) => Self::Protocol(None),
+            _ => Self::ConnectTimeout,
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
+use http::{HeaderValue, uri::Authority};
 use rustls_pki_types::ServerName;
 
 use crate::secret::Secret;
@@ -19,6 +19,8 @@ use crate::secret::Secret;
 mod allowance;
 mod connect;
 mod error;
+mod http2;
+mod mux;
 mod outgoing;
 mod pool;
 mod response;
@@ -45,8 +47,22 @@ pub struct UpstreamConfig {
     pub port: u16,
     /// Whom to trust, and as whom to come.
     pub tls: TlsConfig,
+    /// When HTTP/2 is spoken.
+    pub http2: Http2,
     /// Bounds of each worker's pool.
     pub pool: PoolConfig,
+}
+
+/// When an upstream is spoken to in HTTP/2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Http2 {
+    /// Where a request needs it, which is gRPC, and the upstream offers it: a small request costs less over HTTP/1.1.
+    #[default]
+    AsNeeded,
+    /// Wherever the upstream offers it by ALPN.
+    Auto,
+    /// Always, without asking.
+    PriorKnowledge,
 }
 
 /// `http` or `https`.
@@ -123,8 +139,11 @@ pub struct Upstream {
     id: usize,
     config: UpstreamConfig,
     authority: HeaderValue,
+    /// The same, as HTTP/2 wants it.
+    uri_authority: Option<Authority>,
     server_name: Option<ServerName<'static>>,
     connector: Option<tokio_rustls::TlsConnector>,
+    http2_connector: Option<tokio_rustls::TlsConnector>,
 }
 
 impl Upstream {
@@ -147,6 +166,17 @@ impl Upstream {
     pub fn origin(&self) -> String {
         let authority = self.authority.to_str().unwrap_or_default();
         format!("{}://{authority}", self.config.scheme.as_str())
+    }
+
+    pub(crate) fn uri_authority(&self) -> Option<&Authority> {
+        self.uri_authority.as_ref()
+    }
+
+    /// As [`Self::tls`], offering HTTP/2.
+    pub(crate) fn tls_for_http2(
+        &self,
+    ) -> Option<(&tokio_rustls::TlsConnector, &ServerName<'static>)> {
+        self.http2_connector.as_ref().zip(self.server_name.as_ref())
     }
 
     pub(crate) fn tls(&self) -> Option<(&tokio_rustls::TlsConnector, &ServerName<'static>)> {
@@ -216,19 +246,29 @@ fn build(id: usize, config: UpstreamConfig) -> Result<Upstream, UpstreamError> {
         HeaderValue::try_from(format!("{bracketed}:{}", config.port))
     };
     let authority = authority.map_err(|_| bad_host())?;
-    let (server_name, connector) = match config.scheme {
-        Scheme::Http => (None, None),
+    let connector = |protocols: &[&[u8]]| match config.scheme {
+        Scheme::Http => Ok(None),
+        Scheme::Https => tls::connector(&config.tls, protocols).map(Some),
+    };
+    let http2_offer: &[&[u8]] = match config.http2 {
+        Http2::PriorKnowledge => &[b"h2"],
+        Http2::Auto | Http2::AsNeeded => &[b"h2", b"http/1.1"],
+    };
+    let (connector, http2_connector) = (connector(&[b"http/1.1"])?, connector(http2_offer)?);
+    let server_name = match config.scheme {
+        Scheme::Http => None,
         Scheme::Https => {
             let name = config.tls.server_name.as_ref().unwrap_or(&config.host);
-            let name = ServerName::try_from(name.clone()).map_err(|_| bad_host())?;
-            (Some(name), Some(tls::connector(&config.tls)?))
+            Some(ServerName::try_from(name.clone()).map_err(|_| bad_host())?)
         }
     };
     Ok(Upstream {
         id,
+        uri_authority: Authority::try_from(authority.as_bytes()).ok(),
         config,
         authority,
         server_name,
         connector,
+        http2_connector,
     })
 }

@@ -37,6 +37,7 @@ struct Moving {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     sent: AtomicBool,
+    broke: AtomicBool,
     watch: Mutex<Option<(Watch, Timeouts)>>,
 }
 
@@ -87,6 +88,11 @@ impl Progress {
     /// Whether the whole body was handed to the connection.
     pub(super) fn is_sent(&self) -> bool {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client's body broke off.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broke.load(Ordering::Relaxed)
     }
 
     /// Ties the body to the connection that sends it now.
@@ -143,7 +149,9 @@ impl Body for OutgoingBody {
             this.gate = None;
         }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if !matches!(frame, Some(Err(_))) {
+        if matches!(frame, Some(Err(_))) {
+            this.progress.broke.store(true, Ordering::Relaxed);
+        } else {
             this.progress
                 .moved(frame.is_none() || this.body.is_end_stream());
         }

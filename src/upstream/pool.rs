@@ -12,7 +12,9 @@ use std::{
 use hyper::client::conn::http1::SendRequest;
 use tokio::sync::oneshot;
 
-use super::{OutgoingBody, SendError, Upstream, allowance::Allowance, connect};
+use super::{
+    OutgoingBody, PoolConfig, SendError, Upstream, allowance::Allowance, connect, mux::Mux,
+};
 use crate::clock::{Verdict, Watch, Watchdog};
 
 /// One worker's connections to one upstream.
@@ -21,6 +23,8 @@ pub struct Pool {
     upstream: Arc<Upstream>,
     watchdog: Watchdog,
     state: Mutex<State>,
+    /// Those that speak HTTP/2.
+    pub(super) mux: Mux,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +63,20 @@ impl Pool {
             upstream,
             watchdog,
             state: Mutex::default(),
+            mux: Mux::default(),
         }
+    }
+
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    pub(super) fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
+    }
+
+    pub(super) fn limits(&self) -> PoolConfig {
+        self.upstream.config().pool
     }
 
     /// An idle connection, or a new one, or the first that becomes free within `limit`.
@@ -184,6 +201,7 @@ impl Pool {
             .collect();
         drop(state);
         drop(ended);
+        self.sweep_lines();
     }
 
     /// Whether nobody but the table of pools knows this upstream any more.

@@ -12,8 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use super::{Terms, Tunnel, outgoing::Progress, pool::Connection};
-use crate::clock::Verdict;
+use super::{Terms, Tunnel, mux::Stream, outgoing::Progress, pool::Connection};
+use crate::clock::{Verdict, Watch};
 
 /// What follows a response's head.
 #[derive(Debug)]
@@ -28,11 +28,29 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct ResponseBody {
     incoming: Incoming,
-    connection: Option<Connection>,
+    held: Option<Held>,
     request: Option<Arc<Progress>>,
     idle: Duration,
     /// Strikes where it may not outlive its credential.
     expiry: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a response's body comes by.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// A connection of its own.
+    Connection(Connection),
+    /// One stream of a connection.
+    Stream(Stream),
+}
+
+impl Held {
+    fn watch(&self) -> &Watch {
+        match self {
+            Self::Connection(connection) => &connection.watch,
+            Self::Stream(stream) => &stream.watch,
+        }
+    }
 }
 
 /// Why a response's body ended before its end.
@@ -52,16 +70,18 @@ pub enum ResponseBodyError {
 impl ResponseBody {
     pub(super) fn new(
         incoming: Incoming,
-        connection: Connection,
+        held: Held,
         request: Option<Arc<Progress>>,
         terms: &Terms,
     ) -> Self {
         let idle = terms.timeouts.idle_body;
-        connection.watch.within(idle);
-        connection.allowance.end();
+        held.watch().within(idle);
+        if let Held::Connection(connection) = &held {
+            connection.allowance.end();
+        }
         let mut body = Self {
             incoming,
-            connection: Some(connection),
+            held: Some(held),
             request,
             idle,
             expiry: None,
@@ -76,7 +96,8 @@ impl ResponseBody {
 
     /// The response is whole; the connection is fit for another request if its own was, too.
     fn complete(&mut self) {
-        let Some(connection) = self.connection.take() else {
+        // A stream is its connection's to end.
+        let Some(Held::Connection(connection)) = self.held.take() else {
             return;
         };
         if self
@@ -90,10 +111,8 @@ impl ResponseBody {
     }
 
     fn failure(&self, error: hyper::Error) -> ResponseBodyError {
-        match &self.connection {
-            Some(connection) if connection.watch.verdict() == Verdict::Expired => {
-                ResponseBodyError::Idle
-            }
+        match &self.held {
+            Some(held) if held.watch().verdict() == Verdict::Expired => ResponseBodyError::Idle,
             _ => ResponseBodyError::Broken(error),
         }
     }
@@ -111,22 +130,30 @@ impl Body for ResponseBody {
         if let Some(expiry) = &mut this.expiry
             && expiry.as_mut().poll(cx).is_ready()
         {
-            this.connection = None;
+            this.held = None;
             return Poll::Ready(Some(Err(ResponseBodyError::Expired)));
+        }
+        if let Some(Held::Stream(stream)) = &this.held {
+            // Nobody else looks at it: of a connection, the task that drives it does.
+            stream.watch.wakes(cx.waker());
+            if stream.watch.verdict() != Verdict::Live {
+                this.held = None;
+                return Poll::Ready(Some(Err(ResponseBodyError::Idle)));
+            }
         }
         match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 // hyper does not ask again once the announced length has come.
                 if this.incoming.is_end_stream() {
                     this.complete();
-                } else if let Some(connection) = &this.connection {
-                    connection.watch.within(this.idle);
+                } else if let Some(held) = &this.held {
+                    held.watch().within(this.idle);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
                 let error = this.failure(error);
-                this.connection = None;
+                this.held = None;
                 Poll::Ready(Some(Err(error)))
             }
             None => {

@@ -2,21 +2,29 @@
 
 use std::{
     error::Error as _,
+    future::{Future, poll_fn},
     io,
+    ops::ControlFlow,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, Version, header};
+use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, OutgoingBody, ResponseBody, SendError, Upstream,
+    Answer, Http2, OutgoingBody, ResponseBody, Scheme, SendError, Upstream,
+    http2::{convert, is_invalid, is_unprocessed, revert, wants_older},
+    mux::{Stream, Way},
     outgoing::Progress,
     pool::{Connection, Pool},
+    response::Held,
     tunnel,
 };
-use crate::clock::{Instant, Verdict, Watchdog};
+use crate::clock::{Instant, Verdict, Watch, Watchdog};
 
 /// One worker's connections to all upstreams.
 #[derive(Clone, Debug)]
@@ -49,6 +57,8 @@ pub struct Terms {
     pub timeouts: Timeouts,
     /// Whether it asks for a WebSocket.
     pub websocket: bool,
+    /// Whether it is one of gRPC's, which are made for HTTP/2.
+    pub grpc: bool,
     /// When its answer must have ended, where it may not outlive its credential.
     pub until: Option<Instant>,
 }
@@ -110,6 +120,12 @@ impl Pool {
         mut request: Box<Request<OutgoingBody>>,
         terms: Terms,
     ) -> Result<Response<Answer>, SendError> {
+        if !terms.websocket && self.upstream().takes_http2(terms.grpc) {
+            match Box::pin(self.send_multiplexed(request, &terms)).await? {
+                ControlFlow::Break(response) => return Ok(response),
+                ControlFlow::Continue(unsent) => request = unsent,
+            }
+        }
         let timeouts = terms.timeouts;
         let progress = request.body().progress();
         if progress.is_some() && request.headers().contains_key(header::EXPECT) {
@@ -119,14 +135,16 @@ impl Pool {
         loop {
             let fresh = unwritten >= MAX_STALE;
             let mut connection = self.check_out(timeouts.connect, fresh).await?;
-            begin(&connection, progress.as_ref(), timeouts);
+            connection.allowance.begin();
+            begin(&connection.watch, progress.as_ref(), timeouts);
             match connection.sender.try_send_request(*request).await {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return Box::pin(tunnel::open(response, connection, terms)).await;
                 }
                 Ok(response) => {
                     return Ok(response.map(|incoming| {
-                        Answer::Body(ResponseBody::new(incoming, connection, progress, &terms))
+                        let held = Held::Connection(connection);
+                        Answer::Body(ResponseBody::new(incoming, held, progress, &terms))
                     }));
                 }
                 Err(mut error) => match error.take_message() {
@@ -141,15 +159,107 @@ impl Pool {
     }
 }
 
+/// An answer over HTTP/2, or the request unsent: its upstream speaks HTTP/1.1 alone.
+type Multiplexed = ControlFlow<Response<Answer>, Box<Request<OutgoingBody>>>;
+
+impl Pool {
+    /// As [`Self::send`], as a stream of a connection that others use as well.
+    async fn send_multiplexed(
+        self: &Arc<Self>,
+        mut request: Box<Request<OutgoingBody>>,
+        terms: &Terms,
+    ) -> Result<Multiplexed, SendError> {
+        let progress = request.body().progress();
+        for _ in 0..=MAX_STALE {
+            let Way::Stream(stream) = self.stream(terms.timeouts.connect).await? else {
+                return Ok(ControlFlow::Continue(request));
+            };
+            convert(&mut request, self.upstream());
+            begin(&stream.watch, progress.as_ref(), terms.timeouts);
+            match exchange(&stream, *request).await {
+                Some(Ok(mut response)) => {
+                    // Toward the client it is what its connection speaks.
+                    *response.version_mut() = Version::HTTP_11;
+                    let held = Held::Stream(stream);
+                    return Ok(ControlFlow::Break(response.map(|incoming| {
+                        Answer::Body(ResponseBody::new(incoming, held, progress, terms))
+                    })));
+                }
+                None => return Err(SendError::HeadTimeout),
+                Some(Err(mut error)) => match error.take_message() {
+                    Some(unsent) => {
+                        request = Box::new(unsent);
+                        revert(&mut request);
+                    }
+                    None => return Err(classify_stream(error.into_error(), &stream, progress)),
+                },
+            }
+        }
+        Err(SendError::ConnectTimeout)
+    }
+}
+
+/// Sends `request` on `stream`; `None` where its deadline struck. Dropped, it resets the stream.
+async fn exchange(
+    stream: &Stream,
+    request: Request<OutgoingBody>,
+) -> Option<Result<Response<Incoming>, TrySendError<Request<OutgoingBody>>>> {
+    let mut sent = pin!(stream.sender().try_send_request(request));
+    poll_fn(|cx| {
+        stream.watch.wakes(cx.waker());
+        if stream.watch.verdict() != Verdict::Live {
+            return Poll::Ready(None);
+        }
+        sent.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+fn classify_stream(
+    error: hyper::Error,
+    stream: &Stream,
+    progress: Option<Arc<Progress>>,
+) -> SendError {
+    if progress.is_some_and(|progress| progress.is_broken()) {
+        SendError::ClientBody(error)
+    } else if wants_older(&error) {
+        stream.fall_back();
+        SendError::Unprocessed(error)
+    } else if is_unprocessed(&error) {
+        SendError::Unprocessed(error)
+    } else if let Some(alert) = alert(&error) {
+        SendError::Tls(io::Error::new(io::ErrorKind::InvalidData, alert))
+    } else if is_invalid(&error) {
+        SendError::Protocol(Some(error))
+    } else {
+        SendError::Reset {
+            reused: stream.reused,
+            source: error,
+        }
+    }
+}
+
+impl Upstream {
+    /// Whether a request, which may be one of gRPC's, goes by HTTP/2 if the upstream speaks it.
+    pub fn takes_http2(&self, grpc: bool) -> bool {
+        let config = self.config();
+        let offered = config.scheme == Scheme::Https;
+        match config.http2 {
+            Http2::PriorKnowledge => true,
+            Http2::Auto => offered,
+            Http2::AsNeeded => offered && grpc,
+        }
+    }
+}
+
 /// Sets the exchange's first bounds; a body that moves sets the next ones.
-fn begin(connection: &Connection, progress: Option<&Arc<Progress>>, timeouts: Timeouts) {
-    connection.allowance.begin();
+fn begin(watch: &Watch, progress: Option<&Arc<Progress>>, timeouts: Timeouts) {
     match progress {
-        None => connection.watch.within(timeouts.response_head),
+        None => watch.within(timeouts.response_head),
         Some(progress) => {
             let longest = timeouts.idle_body.max(timeouts.response_head);
-            connection.watch.within(longest);
-            progress.attach(connection.watch.share(), timeouts);
+            watch.within(longest);
+            progress.attach(watch.share(), timeouts);
         }
     }
 }

@@ -39,8 +39,14 @@ pub enum TlsError {
     Certificates(#[from] rustls::Error),
 }
 
-/// A connector that speaks HTTP/1.1.
-pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, TlsError> {
+/// A connector that offers `protocols` by ALPN.
+pub(super) fn connector(config: &TlsConfig, protocols: &[&[u8]]) -> Result<TlsConnector, TlsError> {
+    let mut client = client(config)?;
+    client.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
+    Ok(TlsConnector::from(Arc::new(client)))
+}
+
+fn client(config: &TlsConfig) -> Result<ClientConfig, TlsError> {
     let trusting = if config.danger_accept_invalid_certs {
         builder()?
             .dangerous()
@@ -48,11 +54,11 @@ pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, TlsError> {
     } else if let Some(pem) = &config.ca_pem {
         builder()?.with_root_certificates(roots(pem)?)
     } else if config.identity.is_none() {
-        return platform_connector();
+        return platform_client();
     } else {
         builder()?.with_platform_verifier()?
     };
-    let client = match &config.identity {
+    Ok(match &config.identity {
         None => trusting.with_no_client_auth(),
         Some(identity) => {
             let (chain, key) = shown(identity)?;
@@ -60,8 +66,7 @@ pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, TlsError> {
                 .with_client_auth_cert(chain, key)
                 .map_err(|_| TlsError::Pair)?
         }
-    };
-    Ok(finish(client))
+    })
 }
 
 type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -77,18 +82,13 @@ fn shown(identity: &ClientIdentity) -> Result<Shown, TlsError> {
 }
 
 /// The platform's roots take tens of milliseconds to load: once for the process.
-fn platform_connector() -> Result<TlsConnector, TlsError> {
-    static CONNECTOR: OnceLock<TlsConnector> = OnceLock::new();
-    if let Some(connector) = CONNECTOR.get() {
-        return Ok(connector.clone());
+fn platform_client() -> Result<ClientConfig, TlsError> {
+    static CLIENT: OnceLock<ClientConfig> = OnceLock::new();
+    if let Some(client) = CLIENT.get() {
+        return Ok(client.clone());
     }
     let client = builder()?.with_platform_verifier()?.with_no_client_auth();
-    Ok(CONNECTOR.get_or_init(|| finish(client)).clone())
-}
-
-fn finish(mut client: ClientConfig) -> TlsConnector {
-    client.alpn_protocols = vec![b"http/1.1".to_vec()];
-    TlsConnector::from(Arc::new(client))
+    Ok(CLIENT.get_or_init(|| client).clone())
 }
 
 fn provider() -> Arc<CryptoProvider> {

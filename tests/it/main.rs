@@ -27,4 +27,5 @@ mod regression;
 mod store;
 mod subjects;
 mod support;
+mod upstreams;
 mod websocket;

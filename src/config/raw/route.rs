@@ -154,7 +154,7 @@ config_struct! {
         optional response_head: Duration,
         /// Between two pieces of a body, either way. 60s where nothing else is said.
         optional idle_body: Duration,
-        /// Between two pieces of a WebSocket, either way. 5m where nothing else is said.
+        /// Between two pieces of a WebSocket or a gRPC call, either way; of the latter also before its head. 5m where nothing else is said.
         optional idle_stream: Duration,
     }
 }

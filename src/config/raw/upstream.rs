@@ -10,16 +10,19 @@ use crate::{
         node::{Kind, Node},
         table::Type,
     },
-    config_struct,
+    config_struct, config_words,
 };
 
 config_struct! {
     /// An upstream.
-    pub struct RawUpstream = "an upstream", short = "url", unavailable = ["http2", "proxy"] {
+    pub struct RawUpstream = "an upstream", short = "url", unavailable = ["proxy"] {
         /// Its base URL: the matched prefix of a request's path is replaced by this path.
         required url: HttpUrl,
         /// Whom to trust there, and as whom to come.
         optional tls: UpstreamTls,
+        /// When HTTP/2 is spoken: `auto` for every request, where the upstream offers it (ALPN); `prior_knowledge` always, also in
+        /// clear. Left out, gRPC alone gets it, where the upstream offers it by TLS: a small request costs less over HTTP/1.1.
+        optional http2: Http2,
         /// How long each wait may take, instead of the defaults.
         optional timeouts: RawTimeouts,
         /// What it gets as Host: `upstream` for its own name, `client` for what the client sent, or a fixed host.
@@ -43,6 +46,16 @@ config_struct! {
         optional server_name: String,
         /// Accepts any certificate: whoever sits in between reads every credential.
         default("false") danger_accept_invalid_certs: bool,
+    }
+}
+
+config_words! {
+    /// When HTTP/2 is spoken to an upstream.
+    pub enum Http2 {
+        /// Where it offers it.
+        Auto = "auto",
+        /// Always, without asking.
+        PriorKnowledge = "prior_knowledge",
     }
 }
 

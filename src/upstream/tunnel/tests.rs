@@ -9,6 +9,7 @@ fn terms(closes: bool) -> Terms {
     Terms {
         timeouts: Timeouts::default(),
         websocket: true,
+        grpc: false,
         until: closes.then(crate::clock::now),
     }
 }

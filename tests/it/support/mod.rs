@@ -5,6 +5,7 @@
 mod canary;
 mod client;
 pub mod h2;
+mod http2;
 mod process;
 mod proxy;
 mod relay;
@@ -23,6 +24,7 @@ pub use self::{
     canary::{SECRET, check, logged_lines, token},
     client::{Answer, Client},
     h2::H2,
+    http2::{Call, Http2Upstream},
     process::{Process, bearerd},
     proxy::{TestProxy, text_of},
     relay::Relay,

@@ -1,0 +1,3 @@
+//! How requests get to upstreams: the protocols, the sockets, what stands in between.
+
+mod http2;
