@@ -343,7 +343,7 @@ impl Life {
             .map(|expires| now + ((expires - now) / 2).max(Duration::from_secs(1)));
         if token.answers >= CALLS_A_LIFE {
             // Before the very end the endpoint would only say the same again.
-            self.not_before = life.map(|life| sent + life);
+            self.not_before = self.not_before.max(life.map(|life| sent + life));
         }
         if purpose == Purpose::Refused {
             self.refusals.refused_again(now);

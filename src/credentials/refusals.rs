@@ -62,3 +62,25 @@ impl Refusals {
 /// Renewals after refusals of accepted credentials: ten in a row, then one in ten seconds.
 const BURST: u32 = 10;
 const EACH: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_refusals_in_a_row_renew_and_then_one_in_ten_seconds() {
+        let mut refusals = Refusals::default();
+        let mut now = Instant::now();
+        for _ in 0..10 {
+            assert!(refusals.may_renew(true, false, now));
+            assert!(!refusals.cooling(now));
+        }
+        for _ in 0..3 {
+            assert!(!refusals.may_renew(true, false, now));
+            assert!(refusals.cooling(now + EACH - Duration::from_millis(1)));
+            now += EACH;
+            assert!(!refusals.cooling(now));
+            assert!(refusals.may_renew(true, false, now));
+        }
+    }
+}

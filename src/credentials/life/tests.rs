@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::{clock::Instant, credentials::SlotState};
+
+mod model;
 
 const TRANSIENT: Answer = Answer::Failed(Retry::Transient { after: None });
 
@@ -93,6 +93,20 @@ fn the_same_token_again_halves_the_way_and_stops_at_three_calls_a_life() {
 }
 
 #[test]
+fn the_last_moments_of_a_repeated_token_cause_no_more_than_one_call_a_second() {
+    let now = Instant::now();
+    let mut slot = fresh(s(100), now);
+    for left in [s(50), Duration::from_millis(100)] {
+        slot.force(now);
+        assert!(matches!(slot.next(true, now), Next::Fetch(_)));
+        slot.fetched(same(now, left), now, 0.0);
+    }
+    let end = now + Duration::from_millis(95);
+    assert_eq!(slot.next(true, end), Next::Expired);
+    assert_eq!(slot.next(false, end), Next::Sleep(now + s(1)));
+}
+
+#[test]
 fn dead_on_arrival_is_tried_once_more_after_a_second_and_then_fails() {
     let now = Instant::now();
     let mut slot = Life::new(true);
@@ -135,6 +149,27 @@ fn a_cold_slot_in_trouble_answers_at_once_with_the_time_of_the_next_attempt() {
     // Somebody asked, so the probe needs no request to start it.
     assert_eq!(slot.next(false, now + s(10)), Next::Sleep(now + s(30)));
     assert_eq!(slot.next(false, now + s(30)), Next::Fetch(Purpose::Cold));
+}
+
+#[test]
+fn a_used_token_that_ends_while_the_endpoint_is_down_is_asked_for_at_the_next_attempt() {
+    let now = Instant::now();
+    let mut slot = fresh(s(100), now);
+    slot.next(true, now + s(80));
+    slot.fetched(Answer::Failed(Retry::Permanent), now + s(80), 0.0);
+    assert_eq!(slot.next(true, now + s(99)), Next::Expired);
+    assert_eq!(slot.next(false, now + s(99)), Next::Sleep(now + s(110)));
+    assert_eq!(slot.next(false, now + s(110)), Next::Fetch(Purpose::Cold));
+}
+
+#[test]
+fn a_token_that_ends_before_the_next_call_may_be_made_ends_on_time() {
+    let now = Instant::now();
+    let ms = Duration::from_millis;
+    let mut slot = fresh(ms(500), now);
+    assert_eq!(slot.next(true, now + ms(400)), Next::Sleep(now + ms(475)));
+    assert_eq!(slot.next(true, now + ms(475)), Next::Expired);
+    assert_eq!(slot.next(false, now + ms(475)), Next::Sleep(now + s(1)));
 }
 
 #[test]
@@ -214,6 +249,16 @@ fn a_renewal_that_brings_the_refused_token_counts_as_a_refusal() {
 }
 
 #[test]
+fn a_refused_token_that_came_again_has_cooled_down_once() {
+    let now = Instant::now();
+    let mut slot = fresh(s(100), now);
+    slot.reject(1, true, now);
+    slot.next(true, now);
+    slot.fetched(same(now, s(100)), now, 0.0);
+    assert_eq!(slot.reject(1, false, now + s(1)), Refusal::Withheld);
+}
+
+#[test]
 fn an_upstream_that_refuses_what_another_accepts_cannot_hammer_the_endpoint() {
     let start = Instant::now();
     let mut slot = fresh(s(100_000), start);
@@ -268,239 +313,6 @@ fn lives_of_a_second_and_of_a_month_roll_over_without_a_gap() {
             }
             assert!(slot.leasable(now));
         }
-    }
-}
-
-/// What may happen to a slot, in any order.
-#[derive(Clone, Debug)]
-enum Event {
-    Pass(u64),
-    Want,
-    Lease { accept: bool },
-    Reject { older: bool },
-    Land(Landed),
-    Force,
-}
-
-#[derive(Clone, Debug)]
-enum Landed {
-    Token { life: u64, late: u64 },
-    Same { life: u64 },
-    Transient,
-    Permanent,
-}
-
-fn events() -> impl Strategy<Value = Vec<Event>> {
-    let landed = prop_oneof![
-        4 => (1u64..200_000, 0u64..3000).prop_map(|(life, late)| Landed::Token { life, late }),
-        1 => (1u64..3000, 0u64..3000).prop_map(|(life, late)| Landed::Token { life, late }),
-        2 => (1u64..100_000).prop_map(|life| Landed::Same { life }),
-        2 => Just(Landed::Transient),
-        1 => Just(Landed::Permanent),
-    ];
-    let event = prop_oneof![
-        3 => (0u64..2000).prop_map(Event::Pass),
-        2 => (0u64..200_000).prop_map(Event::Pass),
-        4 => Just(Event::Want),
-        4 => any::<bool>().prop_map(|accept| Event::Lease { accept }),
-        3 => any::<bool>().prop_map(|older| Event::Reject { older }),
-        5 => landed.prop_map(Event::Land),
-        1 => Just(Event::Force),
-    ];
-    prop::collection::vec(event, 1..120)
-}
-
-/// The shell and the world in miniature, with its own idea of what may be leased.
-struct World {
-    slot: Life,
-    now: Instant,
-    flying: bool,
-    forced: bool,
-    /// What is published: generation and its end.
-    published: Option<(u64, Instant)>,
-    withheld: bool,
-    used: bool,
-    accepted: bool,
-    waiters: Vec<u64>,
-    failed_at: Option<Instant>,
-    highest: u64,
-}
-
-impl World {
-    fn new() -> Self {
-        Self {
-            slot: Life::new(true),
-            now: Instant::now(),
-            flying: false,
-            forced: false,
-            published: None,
-            withheld: false,
-            used: false,
-            accepted: false,
-            waiters: Vec::new(),
-            failed_at: None,
-            highest: 0,
-        }
-    }
-
-    /// Does what the state machine wants now; when to come back.
-    fn settle(&mut self) -> Option<Instant> {
-        for _ in 0..8 {
-            if self.flying {
-                return None;
-            }
-            match self.slot.next(self.used, self.now) {
-                Next::Fetch(purpose) => {
-                    if let Some(failed) = self.failed_at.take() {
-                        let pause = self.now - failed;
-                        assert!(
-                            self.forced || pause >= s(1),
-                            "{purpose:?} {pause:?} after a failure"
-                        );
-                    }
-                    self.forced = false;
-                    self.flying = true;
-                }
-                Next::Expired => {
-                    let (_, end) = self.published.take().expect("something to expire");
-                    assert!(end <= self.now);
-                    (self.withheld, self.used) = (false, false);
-                }
-                Next::Sleep(until) => {
-                    assert!(until > self.now, "spinning");
-                    return Some(until);
-                }
-                Next::Idle => {
-                    assert!(self.waiters.is_empty(), "waiters nobody will answer");
-                    return None;
-                }
-            }
-        }
-        panic!("the state machine does not settle");
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let end = self.now + time;
-        for _ in 0..100_000 {
-            match self.settle().filter(|wake| *wake <= end) {
-                Some(wake) => self.now = wake,
-                None => break,
-            }
-        }
-        self.now = end;
-        self.settle();
-    }
-
-    fn land(&mut self, landed: &Landed) {
-        if !self.flying {
-            return;
-        }
-        self.flying = false;
-        let ms = Duration::from_millis;
-        let flight = self.slot.flight();
-        let answer = match landed {
-            Landed::Token { life, late } => Answer::Token {
-                sent: self.now - ms(*late),
-                life: Some(ms(*life)),
-                same: false,
-            },
-            Landed::Same { life } => Answer::Token {
-                sent: self.now,
-                life: Some(ms(*life)),
-                same: self.published.is_some(),
-            },
-            Landed::Transient => TRANSIENT,
-            Landed::Permanent => Answer::Failed(Retry::Permanent),
-        };
-        match self.slot.fetched(answer, self.now, 0.5) {
-            Settled::New {
-                generation,
-                expires,
-            } => {
-                assert!(generation > self.highest, "generations only grow");
-                self.highest = generation;
-                self.published = Some((generation, expires.expect("a life")));
-                (self.withheld, self.used, self.accepted) = (false, false, false);
-            }
-            Settled::Same { expires } => {
-                let (generation, _) = self.published.expect("there was one");
-                self.published = Some((generation, expires.expect("a life")));
-                (self.withheld, self.used) = (false, false);
-            }
-            Settled::Stillborn => return,
-            Settled::NeverAlive | Settled::Failed { .. } => self.failed_at = Some(self.now),
-        }
-        self.waiters.retain(|waited| *waited > flight);
-    }
-
-    fn apply(&mut self, event: &Event) {
-        match event {
-            Event::Pass(ms) => self.pass(Duration::from_millis(*ms)),
-            Event::Want => match self.slot.want(self.now) {
-                Want::Ready => assert!(self.leasable()),
-                Want::Wait(flight) => self.waiters.push(flight),
-                Want::Failed { retry_in } => assert!(retry_in > Duration::ZERO && !self.flying),
-            },
-            Event::Lease { accept } => {
-                assert_eq!(self.slot.leasable(self.now), self.leasable());
-                if self.leasable() {
-                    self.used = true;
-                    self.accepted |= accept;
-                }
-            }
-            Event::Reject { older } => self.reject(*older),
-            Event::Land(landed) => self.land(landed),
-            Event::Force => {
-                self.forced = true;
-                self.slot.force(self.now);
-            }
-        }
-        self.settle();
-    }
-
-    fn reject(&mut self, older: bool) {
-        let generation = self.highest - u64::from(older && self.highest > 0);
-        let refusal = self.slot.reject(generation, self.accepted, self.now);
-        if refusal == Refusal::Withheld {
-            assert!(!older, "an older generation's refusal touches nothing");
-            self.withheld = true;
-        }
-        assert_eq!(self.slot.leasable(self.now), self.leasable(), "{refusal:?}");
-    }
-
-    fn leasable(&self) -> bool {
-        !self.withheld && self.published.is_some_and(|(_, end)| self.now < end)
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_schedule_breaks_the_promises(events in events()) {
-        let mut world = World::new();
-        for event in &events {
-            world.apply(event);
-        }
-        // A healthy endpoint answers every waiter in the end.
-        for _ in 0..50 {
-            world.land(&Landed::Token { life: 100_000, late: 0 });
-            world.settle();
-            if world.waiters.is_empty() {
-                break;
-            }
-            world.pass(s(1));
-        }
-        prop_assert!(world.waiters.is_empty());
-        // And whatever happened, requests work again within the longest pause.
-        for _ in 0..1000 {
-            if world.slot.want(world.now) == Want::Ready {
-                break;
-            }
-            world.pass(s(1));
-            world.land(&Landed::Token { life: 100_000, late: 0 });
-        }
-        prop_assert!(world.leasable());
     }
 }
 
