@@ -2,12 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -21,12 +19,17 @@ use super::{
     sources::Sources,
     store::{Store, StoreError},
     subjects::Subjects,
+    sync::{ArcSwapOption, AtomicUsize, Mutex, MutexGuard, Notify, PoisonError},
     watched::Stamp,
 };
 use crate::clock::{self, Instant};
 
+// Where they are anyway, unless a test takes this file by its path.
+#[path = "cache/look.rs"]
 mod look;
+#[path = "cache/succession.rs"]
 mod succession;
+#[path = "cache/wait.rs"]
 mod wait;
 
 /// One credential of one subject.

@@ -10,13 +10,14 @@ use std::{
     pin::pin,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
-use tokio::sync::{Notify, watch};
-
-use super::FetchError;
+use super::{
+    FetchError,
+    sync::{AtomicBool, Notify, spawn, thread_local, watch, yield_now},
+};
 
 /// What a flight brought to those who waited for it.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ impl Landings {
             }
             if letterbox.is_closed() {
                 // Between two rounds; or the runtime ends, and must get the chance to drop us.
-                tokio::task::yield_now().await;
+                yield_now().await;
             } else {
                 delivered.await;
             }
@@ -76,7 +77,8 @@ impl Landings {
 
     /// This thread's letterbox, with a postman on his way.
     fn letterbox(&self) -> Arc<Letterbox> {
-        LETTERBOXES.with_borrow_mut(|boxes| {
+        LETTERBOXES.with(|boxes| {
+            let mut boxes = boxes.borrow_mut();
             let present = boxes.get(&self.id).and_then(Weak::upgrade);
             if let Some(letterbox) = present.filter(|letterbox| !letterbox.is_closed()) {
                 return letterbox;
@@ -86,7 +88,7 @@ impl Landings {
             boxes.insert(self.id, Arc::downgrade(&letterbox));
             let round = Round(Arc::clone(&letterbox));
             let mut newest = self.newest.subscribe();
-            tokio::spawn(async move {
+            spawn(async move {
                 // Closed is as good as changed: the waiters look for themselves.
                 let _ = newest.changed().await;
                 drop(round);

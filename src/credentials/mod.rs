@@ -36,6 +36,7 @@ mod sources;
 mod store;
 mod subject;
 mod subjects;
+mod sync;
 mod tls_version;
 mod token_call;
 mod token_json;

@@ -1,7 +1,8 @@
 //! What all slots of the process share: where their tasks run, and what its end waits for.
 
-use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
+
+use super::sync::Handle;
 
 /// Outlives every slot.
 #[derive(Debug)]

@@ -5,8 +5,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
-
 use super::{
     FailureKind, FetchError, FetchView, Retry, Source,
     cache::{Kin, Slot, State},
@@ -15,6 +13,7 @@ use super::{
     lease::{Generation, Issue},
     life::{Answer, Next, Purpose, Settled},
     renewal::{self, Obtained},
+    sync::{Notify, spawn, timeout, timeout_at},
     watched,
 };
 use crate::clock::{self, Instant};
@@ -50,10 +49,7 @@ async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
             Next::Sleep(until) => {
                 let until = trial.map_or(until, |trial| trial.min(until));
                 drop(present);
-                tokio::select! {
-                    () = tokio::time::sleep_until(until) => {}
-                    () = bell.notified() => {}
-                }
+                let _ = timeout_at(until, bell.notified()).await;
             }
             Next::Idle => {
                 let is_child = matches!(present.kin, Kin::Of(_));
@@ -62,10 +58,10 @@ async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
                 }
                 drop(present);
                 if let Some(trial) = trial {
-                    let _ = tokio::time::timeout_at(trial, bell.notified()).await;
+                    let _ = timeout_at(trial, bell.notified()).await;
                 } else if is_child {
                     // Looked at again: who held it may have gone without a word.
-                    let _ = tokio::time::timeout(LINGERS, bell.notified()).await;
+                    let _ = timeout(LINGERS, bell.notified()).await;
                 } else {
                     bell.notified().await;
                 }
@@ -181,7 +177,7 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
     slot.state().hurry = calls.hurry().clone();
     let trial = renewal::obtain(slot, successor, Purpose::Ahead, &calls);
     let result = match longest_trial(slot, &**successor) {
-        Some(most) => tokio::time::timeout(most, trial).await.unwrap_or_else(|_| {
+        Some(most) => timeout(most, trial).await.unwrap_or_else(|_| {
             let why = "no answer while the old secret could still renew the token";
             Err(FetchError::transient(FailureKind::Timeout, why))
         }),
@@ -254,7 +250,7 @@ fn arrived(
     // Before anything can go wrong with the rest of it: a refresh token that came is the only one there is.
     state.kept = kept;
     if slot.store.is_some() && !state.kept.is_saved && was_saved {
-        tokio::spawn(renewal::save_later(Arc::downgrade(slot)));
+        spawn(renewal::save_later(Arc::downgrade(slot)));
     }
     let held = state.held.clone();
     let same = held

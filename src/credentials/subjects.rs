@@ -4,15 +4,19 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use super::{
     Counters, CredentialError, CredentialErrorKind, CredentialView, SlotState, Subject,
-    SubjectsView, cache::Slot, refresher, subject::SubjectKey,
+    SubjectsView,
+    cache::Slot,
+    refresher,
+    subject::SubjectKey,
+    sync::{AtomicUsize, Mutex, MutexGuard, PoisonError},
 };
 use crate::clock::Instant;
 

@@ -8,6 +8,7 @@ mod endurance;
 pub(super) mod fake;
 mod forgetting;
 pub(super) mod http;
+mod interleavings;
 mod linked;
 mod mtls;
 mod renewal;

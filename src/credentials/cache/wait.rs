@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use super::Slot;
+use super::{
+    super::{Lease, flight::Landing, sync::timeout_at},
+    Slot,
+};
 use crate::{
     clock::{self, Instant},
-    credentials::{
-        CredentialError, CredentialErrorKind, FailureKind, FetchError, Lease, flight::Landing,
-        life::Want,
-    },
+    credentials::{CredentialError, CredentialErrorKind, FailureKind, FetchError, life::Want},
 };
 
 impl Slot {
@@ -42,7 +42,7 @@ impl Slot {
             if waiting.is_none() {
                 waiting = Some(Waiting::enter(&self, began)?);
             }
-            match tokio::time::timeout_at(deadline, self.landings.wait(flight)).await {
+            match timeout_at(deadline, self.landings.wait(flight)).await {
                 Err(_) => return Err(self.out_of_time(wait)),
                 Ok(Landing::Failed(error)) => return Err(self.error(&error)),
                 Ok(Landing::Arrived | Landing::Again) => {}
