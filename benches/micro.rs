@@ -1,11 +1,14 @@
 //! What one step of a request costs alone: `cargo bench --bench micro`. A harness of its own, so that nobody
-//! waits for a bench library to build; the table of nanoseconds is all that is wanted.
+//! waits for a bench library to build; the table is all that is wanted.
 
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{fs, hint::black_box, ops::Range, process::Command, sync::Arc, time::Duration};
 
 use bearerd::{
     clock,
-    credentials::{CacheSettings, Credentials, grants::fixed::Fixed},
+    credentials::{
+        BoxFuture, CacheSettings, Credential, CredentialHandle, Credentials, Fetch, FetchError,
+        Fingerprint, FingerprintBuilder, Source, Subject, grants::fixed::Fixed,
+    },
     injectors::Guarded,
     routes::{
         host::{Authority, HostPattern},
@@ -17,8 +20,18 @@ use bearerd::{
     secret::Secret,
 };
 use http::{HeaderMap, HeaderName, Method};
+use tokio::runtime::Runtime;
+
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(RESIDENT) {
+        let bytes = arguments.next().and_then(|bytes| bytes.parse().ok());
+        return resident(bytes.expect("the bytes of a token"));
+    }
     for count in [1, 100, 10_000] {
         matching(count);
     }
@@ -125,11 +138,7 @@ fn stripping() {
 }
 
 fn leasing() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let source = Arc::new(Fixed::token(Secret::new("token")));
     let handle = Credentials::new(runtime.handle().clone()).handle(
         "bench",
@@ -140,6 +149,117 @@ fn leasing() {
         .block_on(handle.lease(Duration::from_secs(10)))
         .expect("a fixed token");
     measure("lease", || black_box(handle.try_lease()).is_some());
+    let now = clock::now();
+    measure("lease, the clock read before", || {
+        black_box(handle.try_lease_at(now)).is_some()
+    });
+
+    let handle = per_subject(&runtime, 16);
+    lease_for(&runtime, &handle, 0..SUBJECTS);
+    let subjects: Vec<_> = (0..SUBJECTS).map(subject).collect();
+    let now = clock::now();
+    let mut next = 0;
+    measure("lease, a random one of 100,000 subjects", || {
+        next = (next + STRIDE) % SUBJECTS;
+        let own = handle.of(&subjects[next], now).expect("room for all");
+        black_box(own.try_lease_at(now)).expect("a token")
+    });
+    measure("lease, the same one of 100,000 subjects", || {
+        let own = handle.of(&subjects[0], now).expect("room for all");
+        black_box(own.try_lease_at(now)).expect("a token")
+    });
+    for bytes in [16, 1024] {
+        // In a process of its own, that nothing else has grown.
+        let itself = std::env::current_exe().expect("the path of this program");
+        let child = Command::new(itself)
+            .args([RESIDENT, &bytes.to_string()])
+            .output()
+            .expect("this program runs");
+        let figure = String::from_utf8_lossy(&child.stdout);
+        show(
+            &format!("resident, a subject, tokens of {bytes} B"),
+            figure.trim(),
+        );
+    }
+}
+
+/// Prints what each of a hundred thousand subjects adds to the resident memory.
+fn resident(bytes: usize) {
+    let runtime = runtime();
+    let handle = per_subject(&runtime, bytes);
+    // What is there once.
+    lease_for(&runtime, &handle, SUBJECTS..SUBJECTS + 1);
+    let before = resident_bytes();
+    lease_for(&runtime, &handle, 0..SUBJECTS);
+    let grown = resident_bytes().saturating_sub(before);
+    show("", &format!("{} B", grown / SUBJECTS));
+}
+
+fn resident_bytes() -> usize {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+    1024 * kib.and_then(|kib| kib.parse::<usize>().ok()).expect("KiB")
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+fn per_subject(runtime: &Runtime, bytes: usize) -> CredentialHandle {
+    let settings = CacheSettings {
+        // Shards are never equally full.
+        max_subjects: SUBJECTS * 3 / 2,
+        ..CacheSettings::default()
+    };
+    let source = Arc::new(PerSubject { bytes });
+    Credentials::new(runtime.handle().clone()).handle("bench", source, settings)
+}
+
+fn lease_for(runtime: &Runtime, handle: &CredentialHandle, numbers: Range<usize>) {
+    runtime.block_on(async {
+        for number in numbers {
+            let own = handle.of(&subject(number), clock::now());
+            let lease = own.expect("room for all").lease(Duration::from_secs(10));
+            lease.await.expect("a token");
+        }
+    });
+}
+
+fn subject(number: usize) -> Subject {
+    Subject::user(format!("user-{number}@example.com")).expect("a name")
+}
+
+/// A token of so many bytes for whoever asks.
+#[derive(Debug)]
+struct PerSubject {
+    bytes: usize,
+}
+
+impl Source for PerSubject {
+    fn grant(&self) -> &'static str {
+        "bench"
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        FingerprintBuilder::new("bench").finish()
+    }
+
+    fn per_subject(&self) -> bool {
+        true
+    }
+
+    fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
+        Box::pin(async {
+            let token = Secret::new("x".repeat(self.bytes));
+            let life = Some(Duration::from_secs(3600));
+            Ok(Credential::bearer(token, life, clock::now()))
+        })
+    }
 }
 
 /// Prints the best of several rounds: noise only ever adds.
@@ -157,15 +277,23 @@ fn measure<T>(name: &str, mut work: impl FnMut() -> T) {
             calls = calls.saturating_mul(2).min(MOST_CALLS);
         }
     }
+    show(name, &format!("{best:.1} ns"));
+}
+
+fn show(name: &str, figure: &str) {
     #[expect(
         clippy::print_stdout,
         reason = "a table on stdout is what this program is for"
     )]
     {
-        println!("{name:<42} {best:>10.1} ns");
+        println!("{name:<42} {figure:>13}");
     }
 }
 
+const RESIDENT: &str = "resident";
+const SUBJECTS: usize = 100_000;
+/// Prime, and far enough that no cache helps.
+const STRIDE: usize = 41_149;
 const RANDOM: usize = 4096;
 const ROUNDS: u32 = 40;
 const ROUND: Duration = Duration::from_millis(10);
