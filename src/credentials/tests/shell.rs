@@ -1,13 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{runtime::Handle, time::sleep};
+use tokio_util::task::TaskTracker;
 
 use super::fake::{Fake, Step, cache};
 use crate::{
     clock,
     credentials::{
         CacheSettings, CredentialError, CredentialErrorKind, CredentialHandle, FailureKind, Lease,
-        Rejection, Retry, SlotState, Source, grants::Fixed,
+        Rejection, Retry, SlotState, Source, cache::Slot, grants::Fixed, refresher,
     },
     secret::Secret,
 };
@@ -254,6 +255,86 @@ async fn waiters_share_one_failure_and_later_ones_fail_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_attempt_that_was_told_is_made_without_another_request() {
+    let source = Fake::new(Duration::ZERO, |n| match n {
+        1 => Step::Fail(FailureKind::Rejected, Retry::Permanent),
+        n => Step::Token(format!("t{n}"), s(100)),
+    });
+    let slot = source.slot();
+    error(&slot).await;
+    sleep(s(10)).await;
+    assert_eq!(error(&slot).await.retry_after, Some(s(20)));
+    sleep(s(21)).await;
+    assert!(slot.try_lease().is_some());
+    assert_eq!(source.calls(), 2);
+    assert_eq!(slot.account().failure, None, "and it is mended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_changed_renews_what_is_held_and_leaves_alone_what_has_lapsed() {
+    let source = Fake::tokens(s(100));
+    let slot = Arc::new(Slot::new(
+        "name".into(),
+        Arc::clone(&source) as Arc<dyn Source>,
+        None,
+        TaskTracker::new(),
+        CacheSettings::default(),
+        None,
+    ));
+    refresher::start(&slot, &Handle::current());
+    Arc::clone(&slot).lease(WAIT).await.unwrap();
+    let (before, now) = (vec![None], [Some((1, 1, 1, 1))]);
+    slot.state().files = before.clone();
+    slot.catch_up(&now);
+    sleep(s(1)).await;
+    assert_eq!(source.calls(), 2);
+    sleep(s(1000)).await;
+    slot.state().files = before;
+    slot.catch_up(&now);
+    sleep(s(1)).await;
+    assert_eq!(source.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_wrong_secrets_lock_an_account_the_first_pause_is_as_long_as_the_settings_say() {
+    let source = Fake::new(Duration::ZERO, |_| {
+        Step::Fail(FailureKind::Rejected, Retry::Permanent)
+    });
+    let settings = CacheSettings {
+        probe_after: s(1200),
+        ..CacheSettings::default()
+    };
+    let slot = cache().handle("name", source, settings);
+    assert_eq!(error(&slot).await.retry_after, Some(s(1200)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_has_ended_is_kept_by_nobody_and_shown_to_nobody() {
+    let source = Fake::new(Duration::ZERO, |n| match n {
+        1 => Step::Token("t1".into(), s(100)),
+        _ => Step::Fail(FailureKind::Rejected, Retry::Permanent),
+    });
+    let slot = source.slot();
+    let lease = slot.lease(WAIT).await.unwrap();
+    assert!(lease.authorization().unwrap().is_sensitive());
+    sleep(s(100)).await;
+    assert_eq!(slot.view().state, SlotState::Failed);
+    assert_eq!(Arc::strong_count(&lease.0), 1, "only by who still sends it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_of_a_slot_ends_with_it() {
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let slot = Fake::tokens(s(3600)).slot();
+    slot.lease(WAIT).await.unwrap();
+    assert!(tasks() > before);
+    drop(slot);
+    sleep(s(1)).await;
+    assert_eq!(tasks(), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_requests_a_second_cause_at_most_one_call_a_second_while_the_endpoint_is_down() {
     let source = Fake::new(Duration::ZERO, |_| {
         Step::Fail(FailureKind::Unreachable, TRANSIENT)
@@ -429,6 +510,8 @@ async fn a_token_that_cannot_stand_in_a_header_is_malformed() {
     let source = Fake::new(Duration::ZERO, |_| Step::Token("a\r\nX: y".into(), s(100)));
     let slot = source.slot();
     assert_eq!(error(&slot).await.kind, CredentialErrorKind::Malformed);
+    let counters = slot.view().counters;
+    assert_eq!((counters.failures, counters.fetches), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

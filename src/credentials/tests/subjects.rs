@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,8 +12,9 @@ use super::fake::cache;
 use crate::{
     clock,
     credentials::{
-        BoxFuture, CacheSettings, Credential, CredentialErrorKind, CredentialHandle, Fetch,
-        FetchError, Fingerprint, FingerprintBuilder, Rejection, Source, Subject, SubjectToken,
+        BoxFuture, CacheSettings, Credential, CredentialErrorKind, CredentialHandle, FailureKind,
+        Fetch, FetchError, Fingerprint, FingerprintBuilder, Refreshing, Rejection, Source, Subject,
+        SubjectToken,
     },
     secret::Secret,
 };
@@ -24,6 +25,9 @@ struct PerUser {
     calls: AtomicUsize,
     /// Those whose calls are under way.
     flying: Mutex<Vec<String>>,
+    refuses: AtomicBool,
+    /// Gives refresh tokens too, which nothing replaces.
+    refreshes: bool,
 }
 
 impl PerUser {
@@ -53,6 +57,10 @@ impl Source for PerUser {
         true
     }
 
+    fn refreshing(&self) -> Option<Refreshing<'_>> {
+        self.refreshes.then_some(Refreshing::OR_ANEW)
+    }
+
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
         Box::pin(async move {
             let whose = match ask.subject {
@@ -67,8 +75,15 @@ impl Source for PerUser {
             let sent = clock::now();
             tokio::time::sleep(Duration::from_millis(50)).await;
             self.flying.lock().unwrap().retain(|it| *it != whose);
+            if self.refuses.load(Ordering::SeqCst) {
+                return Err(FetchError::permanent(FailureKind::Rejected, "no"));
+            }
             let token = Secret::new(format!("{whose}#{n}"));
-            Ok(Credential::bearer(token, Some(HOUR), sent))
+            let refresh = self.refreshes.then(|| Secret::new("once"));
+            Ok(Credential {
+                refresh,
+                ..Credential::bearer(token, Some(HOUR), sent)
+            })
         })
     }
 }
@@ -206,6 +221,37 @@ async fn who_does_not_come_back_is_forgotten() {
     assert_eq!(source.calls(), 2);
     assert_eq!(handle.view().subjects.unwrap().kept, 0);
     assert_eq!(handle.view().counters.fetches, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_a_user_is_remembered_though_nobody_holds_the_slot() {
+    let source = Arc::new(PerUser::default());
+    let settings = CacheSettings {
+        probe_after: Duration::from_secs(1200),
+        ..CacheSettings::default()
+    };
+    let handle = cache().handle("name", Arc::clone(&source) as Arc<dyn Source>, settings);
+    source.refuses.store(true, Ordering::SeqCst);
+    assert!(of(&handle, &user(1)).lease(WAIT).await.is_err());
+    // Its task has looked ten times meanwhile whether anything would be missed.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let again = of(&handle, &user(1)).lease(WAIT).await.unwrap_err();
+    assert_eq!(again.retry_after, Some(Duration::from_secs(600)));
+    assert_eq!(source.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_room_nor_time_takes_the_only_copy_of_a_refresh_token() {
+    let source = Arc::new(PerUser {
+        refreshes: true,
+        ..PerUser::default()
+    });
+    let handle = source.keeping(1);
+    token(&handle, &user(1)).await;
+    let refused = handle.of(&user(2), clock::now()).unwrap_err();
+    assert_eq!(refused.kind, CredentialErrorKind::Overloaded);
+    tokio::time::sleep(HOUR * 9).await;
+    assert_eq!(handle.view().subjects.unwrap().kept, 1);
 }
 
 #[tokio::test(start_paused = true)]
