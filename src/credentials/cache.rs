@@ -44,6 +44,8 @@ pub(super) struct Slot {
     pub(super) process: Arc<Process>,
     pub(super) subject: Subject,
     pub(super) kin: Kin,
+    /// What all slots of the credential have counted together, but for the leases of those that there are.
+    tally: Arc<Mutex<Counters>>,
     state: Mutex<State>,
     pub(super) landings: Landings,
     waiters: AtomicUsize,
@@ -79,8 +81,9 @@ pub(super) struct State {
     pub(super) hurry: CancellationToken,
     pub(super) last_error: Option<FetchError>,
     pub(super) last_fetch: Option<(Instant, FetchView)>,
-    pub(super) last_calls: Vec<Call>,
-    pub(super) counters: Counters,
+    pub(super) last_calls: Box<[Call]>,
+    /// Leases of the issues that are over.
+    uses: u64,
 }
 
 impl State {
@@ -88,6 +91,10 @@ impl State {
     pub(super) fn set(&mut self, settings: CacheSettings) {
         self.settings = settings;
         self.life.probe_after(settings.probe_after);
+    }
+
+    fn uses(&self) -> u64 {
+        self.uses + self.held.as_ref().map_or(0, |held| held.uses())
     }
 }
 
@@ -103,7 +110,8 @@ impl Slot {
     ) -> Self {
         let kin = subjects.map_or(Kin::Alone, |subjects| Kin::Root(Arc::new(subjects)));
         let sources = Arc::new(Sources::new(source));
-        Self::with(name, sources, store, process, settings, Subject::Own, kin)
+        let own = (Subject::Own, kin);
+        Self::with(name, sources, store, process, settings, own, Arc::default())
     }
 
     /// One of the same credential, for a subject.
@@ -114,8 +122,9 @@ impl Slot {
         };
         let (name, sources) = (Arc::clone(&self.name), Arc::clone(&self.sources));
         let (store, kin) = (self.store.clone(), Kin::Of(home));
-        let process = Arc::clone(&self.process);
-        Self::with(name, sources, store, process, settings, subject, kin)
+        let (process, tally) = (Arc::clone(&self.process), Arc::clone(&self.tally));
+        let own = (subject, kin);
+        Self::with(name, sources, store, process, settings, own, tally)
     }
 
     fn with(
@@ -124,8 +133,8 @@ impl Slot {
         store: Option<Arc<dyn Store>>,
         process: Arc<Process>,
         settings: CacheSettings,
-        subject: Subject,
-        kin: Kin,
+        (subject, kin): (Subject, Kin),
+        tally: Arc<Mutex<Counters>>,
     ) -> Self {
         let mut life = Life::new(sources.current().renewable());
         life.probe_after(settings.probe_after);
@@ -137,6 +146,7 @@ impl Slot {
             process,
             subject,
             kin,
+            tally,
             state: Mutex::new(State {
                 life,
                 settings,
@@ -148,8 +158,8 @@ impl Slot {
                 hurry: CancellationToken::default(),
                 last_error: None,
                 last_fetch: None,
-                last_calls: Vec::new(),
-                counters: Counters::default(),
+                last_calls: Box::default(),
+                uses: 0,
             }),
             landings: Landings::default(),
             waiters: AtomicUsize::new(0),
@@ -168,8 +178,8 @@ impl Slot {
     }
 
     pub(super) fn reject(&self, lease: &Lease) -> Rejection {
+        self.count(|counters| counters.rejections += 1);
         let mut state = self.state();
-        state.counters.rejections += 1;
         let issue = &lease.0.issue;
         match state
             .life
@@ -226,7 +236,7 @@ impl Slot {
     /// Offers `generation` to requests, or nothing.
     pub(super) fn publish(&self, state: &mut State, generation: Option<Arc<Generation>>) {
         if let Some(old) = &state.held {
-            state.counters.uses += old.uses();
+            state.uses += old.uses();
         }
         state.held.clone_from(&generation);
         self.current.store(generation);
@@ -242,12 +252,16 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn count(&self, count: impl FnOnce(&mut Counters)) {
+        count(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Tells of a store that fails, once, and once when it is back.
     pub(super) fn store_answered(&self, error: Option<&StoreError>) {
         let mut state = self.state();
         let before = std::mem::replace(&mut state.store_error, error.cloned());
-        state.counters.store_failures += u64::from(error.is_some());
         drop(state);
+        self.count(|counters| counters.store_failures += u64::from(error.is_some()));
         match (before, error) {
             (None, Some(error)) => tracing::warn!(credential = %self.name, "{error}"),
             (Some(_), None) => tracing::info!(credential = %self.name, "the store is back"),

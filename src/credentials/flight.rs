@@ -16,7 +16,7 @@ use std::{
 
 use super::{
     FetchError,
-    sync::{AtomicBool, Notify, spawn, thread_local, watch, yield_now},
+    sync::{AtomicBool, Mutex, MutexGuard, Notify, PoisonError, spawn, thread_local, yield_now},
 };
 
 /// What a flight brought to those who waited for it.
@@ -31,24 +31,26 @@ pub(super) enum Landing {
 }
 
 /// The newest flight that landed.
-#[derive(Debug)]
 pub(super) struct Landings {
     id: u64,
-    newest: watch::Sender<(u64, Landing)>,
+    newest: Mutex<(u64, Landing)>,
+    landed: Arc<Notify>,
 }
 
 impl Default for Landings {
     fn default() -> Self {
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            newest: watch::Sender::new((0, Landing::Arrived)),
+            newest: Mutex::new((0, Landing::Arrived)),
+            landed: Arc::default(),
         }
     }
 }
 
 impl Landings {
     pub(super) fn land(&self, flight: u64, landing: Landing) {
-        self.newest.send_replace((flight, landing));
+        *self.newest() = (flight, landing);
+        self.landed.notify_waiters();
     }
 
     /// The outcome of this flight, or of a newer one. Cancel safe: the flight goes on.
@@ -71,8 +73,12 @@ impl Landings {
     }
 
     fn landed(&self, flight: u64) -> Option<Landing> {
-        let newest = self.newest.borrow();
+        let newest = self.newest();
         (newest.0 >= flight).then(|| newest.1.clone())
+    }
+
+    fn newest(&self) -> MutexGuard<'_, (u64, Landing)> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// This thread's letterbox, with a postman on his way.
@@ -87,14 +93,20 @@ impl Landings {
             let letterbox = Arc::new(Letterbox::default());
             boxes.insert(self.id, Arc::downgrade(&letterbox));
             let round = Round(Arc::clone(&letterbox));
-            let mut newest = self.newest.subscribe();
+            let landed = Arc::clone(&self.landed).notified_owned();
             spawn(async move {
-                // Closed is as good as changed: the waiters look for themselves.
-                let _ = newest.changed().await;
+                landed.await;
                 drop(round);
             });
             letterbox
         })
+    }
+}
+
+/// No postman waits for what can't land any more.
+impl Drop for Landings {
+    fn drop(&mut self) {
+        self.landed.notify_waiters();
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn start(slot: &Arc<Slot>) {
 }
 
 /// Serves one slot until nobody refers to it any more. A call that is under way is always finished.
-async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
+pub(super) async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
     loop {
         let Some(present) = slot.upgrade() else {
             return;
@@ -41,7 +41,8 @@ async fn serve(slot: Weak<Slot>, bell: Arc<Notify>) {
         };
         let trial = present.trial_due();
         match next {
-            Next::Fetch(purpose) => fly(&present, purpose).await,
+            // In a box: what a call needs is not kept for the years between two of them.
+            Next::Fetch(purpose) => Box::pin(fly(&present, purpose)).await,
             Next::Expired => {}
             Next::Sleep(_) | Next::Idle if trial.is_some_and(|at| at <= clock::now()) => {
                 present.begin_trial();
@@ -123,7 +124,7 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
         failure: result.as_ref().err().map(|e| e.kind),
     };
     let mut state = slot.state();
-    state.last_calls = calls.take();
+    state.last_calls = calls.take().into();
     let adopted = result.as_ref().is_ok_and(|obtained| obtained.adopted);
     let landing = match result {
         Ok(obtained) => arrived(slot, &mut state, obtained, &source, ended),
@@ -139,10 +140,10 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
         }
     };
     if adopted {
-        state.counters.adopted += 1;
+        slot.count(|counters| counters.adopted += 1);
         tracing::debug!(credential = %slot.name, ?purpose, "taken from the store");
     } else {
-        record(&mut state, view, landing.as_ref(), ended);
+        record(slot, &mut state, view, landing.as_ref(), ended);
         tracing::debug!(credential = %slot.name, ?purpose, took = ?view.took, outcome = view.outcome(), "token call ended");
     }
     if let Some(landing) = landing {
@@ -192,7 +193,7 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
         }
         Ok(obtained) => {
             state.files = files;
-            state.last_calls = calls.take();
+            state.last_calls = calls.take().into();
             arrived(slot, &mut state, obtained, successor, ended)
         }
         Err(error) => {
@@ -211,8 +212,8 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
         None => Some(FetchError::malformed("its token was about to expire")),
     };
     match &failure {
-        None => record(&mut state, view, landing.as_ref(), ended),
-        Some(_) => state.counters.failing.observe(view.took),
+        None => record(slot, &mut state, view, landing.as_ref(), ended),
+        Some(_) => slot.count(|counters| counters.failing.observe(view.took)),
     }
     let serves = state.life.leasable(ended);
     let flight = state.life.flight();
@@ -323,19 +324,27 @@ fn failed(slot: &Slot, state: &mut State, error: FetchError, settled: Settled) -
     Landing::Failed(error)
 }
 
-fn record(state: &mut State, view: FetchView, landing: Option<&Landing>, ended: Instant) {
+fn record(
+    slot: &Slot,
+    state: &mut State,
+    view: FetchView,
+    landing: Option<&Landing>,
+    ended: Instant,
+) {
     let failure = match landing {
         Some(Landing::Failed(error)) => Some(error.kind),
         _ => view.failure,
     };
     state.last_fetch = Some((ended, FetchView { failure, ..view }));
-    if failure.is_some() {
-        state.counters.failures += 1;
-        state.counters.failing.observe(view.took);
-    } else {
-        state.counters.fetches += 1;
-        state.counters.fetching.observe(view.took);
-    }
+    slot.count(|counters| {
+        if failure.is_some() {
+            counters.failures += 1;
+            counters.failing.observe(view.took);
+        } else {
+            counters.fetches += 1;
+            counters.fetching.observe(view.took);
+        }
+    });
 }
 
 /// How often the slot of a subject that nobody asks for is looked at.

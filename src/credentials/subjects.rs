@@ -11,8 +11,7 @@ use std::{
 };
 
 use super::{
-    Counters, CredentialError, CredentialErrorKind, CredentialView, SlotState, Subject,
-    SubjectsView,
+    CredentialError, CredentialErrorKind, CredentialView, SlotState, Subject, SubjectsView,
     cache::Slot,
     refresher,
     subject::SubjectKey,
@@ -29,8 +28,6 @@ pub(super) struct Subjects {
     /// Slots in one shard.
     most: AtomicUsize,
     evicted: AtomicU64,
-    /// What the slots that are gone had counted.
-    retired: Mutex<Counters>,
 }
 
 struct Entry {
@@ -45,7 +42,6 @@ impl Subjects {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             most: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
-            retired: Mutex::default(),
         };
         subjects.set_most(most);
         subjects
@@ -99,7 +95,7 @@ impl Subjects {
         // Its place in the map, and the refresher that asks.
         if own && Arc::strong_count(slot) == 2 {
             shard.remove(&key);
-            self.retire(slot);
+            retire(slot);
             return true;
         }
         false
@@ -113,7 +109,7 @@ impl Subjects {
         })
     }
 
-    /// Adds all that was counted, and what the subjects' slots are up to.
+    /// Adds what the subjects' slots are up to; what they counted is in it already, but for their leases.
     pub(super) fn add_to(&self, view: &mut CredentialView) {
         let mut states = HashMap::new();
         let mut kept = 0;
@@ -121,7 +117,7 @@ impl Subjects {
             let one = slot.view();
             *states.entry(one.state).or_insert(0) += 1;
             view.generation += one.generation;
-            view.counters.add(&one.counters);
+            view.counters.uses += slot.uses();
             view.store_error = view.store_error.take().or(one.store_error);
             view.last_fetch = match (view.last_fetch, one.last_fetch) {
                 (Some(a), Some(b)) => Some(if a.ago <= b.ago { a } else { b }),
@@ -129,7 +125,6 @@ impl Subjects {
             };
             kept += 1;
         }
-        view.counters.add(&lock(&self.retired));
         // The best that any of them is: what ails one subject is told by the counters.
         view.state = BEST_FIRST
             .into_iter()
@@ -153,13 +148,9 @@ impl Subjects {
         };
         if let Some(entry) = shard.remove(&key) {
             self.evicted.fetch_add(1, Ordering::Relaxed);
-            self.retire(&entry.slot);
+            retire(&entry.slot);
         }
         true
-    }
-
-    fn retire(&self, slot: &Slot) {
-        lock(&self.retired).add(&slot.view().counters);
     }
 
     fn shard(&self, key: &SubjectKey) -> MutexGuard<'_, HashMap<SubjectKey, Entry>> {
@@ -171,6 +162,12 @@ impl fmt::Debug for Subjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subjects").finish_non_exhaustive()
     }
+}
+
+/// Its leases stay counted.
+fn retire(slot: &Slot) {
+    let uses = slot.uses();
+    slot.count(|counters| counters.uses += uses);
 }
 
 fn full(root: &Slot) -> CredentialError {

@@ -12,7 +12,7 @@ pub(super) use arc_swap::ArcSwapOption;
 pub(super) use tokio::{
     runtime::Handle,
     spawn,
-    sync::{Notify, watch},
+    sync::Notify,
     task::yield_now,
     time::{timeout, timeout_at},
 };

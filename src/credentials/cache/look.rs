@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Kin, Slot};
 use crate::{
     clock::{self, Instant},
-    credentials::{Account, CredentialView, FetchView},
+    credentials::{Account, Counters, CredentialView, FetchView},
 };
 
 impl Slot {
@@ -19,8 +19,9 @@ impl Slot {
         };
         let state = self.state();
         let until = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now));
-        let mut counters = state.counters;
-        counters.uses += state.held.as_ref().map_or(0, |held| held.uses());
+        let mut counters = Counters::default();
+        self.count(|all| counters = *all);
+        counters.uses += state.uses();
         let mut view = CredentialView {
             name: Arc::clone(&self.name),
             grant: source.grant(),
@@ -58,13 +59,18 @@ impl Slot {
         state.last_error.is_some() && !state.life.leasable(clock::now())
     }
 
+    /// Leases that were given of it.
+    pub(in crate::credentials) fn uses(&self) -> u64 {
+        self.state().uses()
+    }
+
     pub(in crate::credentials) fn account(&self) -> Account {
         let source = self.source();
         let links = source.links();
         let state = self.state();
         Account {
             links: links.iter().map(|link| Arc::clone(link.name())).collect(),
-            calls: state.last_calls.clone(),
+            calls: state.last_calls.to_vec(),
             failure: state.last_error.clone(),
         }
     }

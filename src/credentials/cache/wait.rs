@@ -121,8 +121,9 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.slot.waiters.fetch_sub(1, Ordering::Relaxed);
-        let mut state = self.slot.state();
-        state.counters.waits += 1;
-        state.counters.waited.observe(clock::now() - self.began);
+        self.slot.count(|counters| {
+            counters.waits += 1;
+            counters.waited.observe(clock::now() - self.began);
+        });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -14,7 +14,7 @@ use crate::{
     credentials::{
         BoxFuture, CacheSettings, Credential, CredentialErrorKind, CredentialHandle, FailureKind,
         Fetch, FetchError, Fingerprint, FingerprintBuilder, Refreshing, Rejection, Source, Subject,
-        SubjectToken,
+        SubjectToken, cache::Slot, refresher,
     },
     secret::Secret,
 };
@@ -284,6 +284,15 @@ async fn a_subject_that_lives_longer_has_its_token_renewed() {
     tokio::time::sleep(HOUR).await;
     assert_eq!(source.calls(), 2, "the subject ended before it");
     assert!(of(&handle, &subject).try_lease().is_none());
+}
+
+/// There may be a hundred thousand of them.
+#[test]
+fn a_slot_and_its_task_stay_small() {
+    let slot = size_of::<Slot>();
+    assert!(slot <= 800, "{slot} bytes");
+    let task = size_of_val(&refresher::serve(Weak::new(), Arc::default()));
+    assert!(task <= 1000, "{task} bytes");
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

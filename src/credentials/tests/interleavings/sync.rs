@@ -59,12 +59,17 @@ impl<T> ArcSwapOption<T> {
 }
 
 #[derive(Default)]
-pub(super) struct Notify(tokio::sync::Notify);
+pub(super) struct Notify(Arc<tokio::sync::Notify>);
 
 impl Notify {
     pub(super) fn notified(&self) -> tokio::sync::futures::Notified<'_> {
         step();
         self.0.notified()
+    }
+
+    pub(super) fn notified_owned(self: Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        step();
+        Arc::clone(&self.0).notified_owned()
     }
 
     pub(super) fn notify_one(&self) {
@@ -75,35 +80,5 @@ impl Notify {
     pub(super) fn notify_waiters(&self) {
         step();
         self.0.notify_waiters();
-    }
-}
-
-pub(super) mod watch {
-    use tokio::sync::watch::{Receiver, Ref};
-
-    use super::step;
-
-    #[derive(Debug)]
-    pub(in super::super) struct Sender<T>(tokio::sync::watch::Sender<T>);
-
-    impl<T> Sender<T> {
-        pub(in super::super) fn new(value: T) -> Self {
-            Self(tokio::sync::watch::Sender::new(value))
-        }
-
-        pub(in super::super) fn send_replace(&self, value: T) {
-            step();
-            self.0.send_replace(value);
-        }
-
-        pub(in super::super) fn borrow(&self) -> Ref<'_, T> {
-            step();
-            self.0.borrow()
-        }
-
-        pub(in super::super) fn subscribe(&self) -> Receiver<T> {
-            step();
-            self.0.subscribe()
-        }
     }
 }
