@@ -113,7 +113,7 @@ impl Subject {
     pub(super) fn key(&self) -> SubjectKey {
         SubjectKey(match self {
             Self::Own => FingerprintBuilder::new("own").finish(),
-            Self::User(name) => FingerprintBuilder::new("user").text(name).finish(),
+            Self::User(name) => Fingerprint::of_texts(["user", name]),
             Self::Tokens { subject, actor } => FingerprintBuilder::new("tokens")
                 .secret(&subject.token)
                 .option(actor.as_ref(), |b, actor| b.secret(&actor.token))

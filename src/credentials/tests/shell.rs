@@ -1,14 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, time::sleep};
-use tokio_util::task::TaskTracker;
 
 use super::fake::{Fake, Step, cache};
 use crate::{
     clock,
     credentials::{
         CacheSettings, CredentialError, CredentialErrorKind, CredentialHandle, FailureKind, Lease,
-        Rejection, Retry, SlotState, Source, cache::Slot, grants::Fixed, refresher,
+        Rejection, Retry, SlotState, Source, grants::Fixed,
     },
     secret::Secret,
 };
@@ -273,15 +272,7 @@ async fn the_attempt_that_was_told_is_made_without_another_request() {
 #[tokio::test(start_paused = true)]
 async fn a_file_that_changed_renews_what_is_held_and_leaves_alone_what_has_lapsed() {
     let source = Fake::tokens(s(100));
-    let slot = Arc::new(Slot::new(
-        "name".into(),
-        Arc::clone(&source) as Arc<dyn Source>,
-        None,
-        TaskTracker::new(),
-        CacheSettings::default(),
-        None,
-    ));
-    refresher::start(&slot, &Handle::current());
+    let slot = source.slot().0;
     Arc::clone(&slot).lease(WAIT).await.unwrap();
     let (before, now) = (vec![None], [Some((1, 1, 1, 1))]);
     slot.state().files = before.clone();
