@@ -130,7 +130,7 @@ async fn a_thousand_credentials_call_a_dead_endpoint_once_a_pause() {
     // Those at once until the fifth has failed, and a probe after 1 s, up to 2 s, up to 4 s.
     assert!(server.calls() <= 5 + 8 + 3, "{} calls", server.calls());
     let error = slots[999].lease(WAIT).await.unwrap_err();
-    assert_eq!(error.kind, CredentialErrorKind::Unavailable);
+    assert_eq!(error.kind, CredentialErrorKind::Failing);
     let told = error.retry_after.unwrap();
     assert!(told <= Duration::from_secs(6), "{told:?}");
     assert!(error.detail.contains("times in a row"), "{error}");
@@ -302,7 +302,7 @@ async fn what_a_pause_holds_back_keeps_its_refresh_token() {
     server.trip().await;
     let handle = process();
     let error = handle.lease(WAIT).await.unwrap_err();
-    assert_eq!(error.kind, CredentialErrorKind::Unavailable, "{error}");
+    assert_eq!(error.kind, CredentialErrorKind::Failing, "{error}");
     assert_eq!(server.calls(), 5);
     // Another process finds nothing that is in doubt, and spends it.
     server.up.store(true, Ordering::SeqCst);
