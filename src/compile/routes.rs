@@ -243,7 +243,7 @@ impl<'f> Checker<'_, 'f, '_> {
     fn check_plaintext(&mut self, raw: &RawRoute, target: Option<&Target>) {
         let Some(target) = target else { return };
         let allowed = target.danger_plaintext || raw.danger_plaintext.value;
-        if target.url.https || target.url.is_loopback() || allowed {
+        if target.url.https || target.is_local || allowed {
             return;
         }
         // The place of the route's own key; a named upstream's URL is the second one.

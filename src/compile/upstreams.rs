@@ -20,6 +20,10 @@ use crate::{
     },
 };
 
+mod way;
+
+use way::Way;
+
 /// An upstream that can be dialled, and what the file says besides.
 #[derive(Clone)]
 pub(super) struct Target {
@@ -28,6 +32,8 @@ pub(super) struct Target {
     pub(super) host_header: HostHeader,
     pub(super) timeouts: Option<Sp<RawTimeouts>>,
     pub(super) danger_plaintext: bool,
+    /// Whether what is sent to it stays on this machine.
+    pub(super) is_local: bool,
 }
 
 /// The named upstreams that are usable; the others have their diagnostics.
@@ -79,7 +85,10 @@ pub(super) fn target(
         );
     }
     let host_header = host_header(raw, decoder);
+    let way = way::compile(raw, decoder, resolver);
     let tls = tls(raw, decoder, resolver)?;
+    let Way { socket, proxy } = way?;
+    let is_local = way::is_local(url, socket.as_deref(), proxy.as_ref());
     let config = UpstreamConfig {
         scheme: if url.https {
             Scheme::Https
@@ -88,6 +97,8 @@ pub(super) fn target(
         },
         host: url.host.clone(),
         port: url.port_or_default(),
+        socket,
+        proxy,
         tls,
         http2: match raw.http2.as_ref().map(|it| it.value) {
             None => Http2::AsNeeded,
@@ -103,6 +114,7 @@ pub(super) fn target(
             host_header: host_header?,
             timeouts: raw.timeouts.clone(),
             danger_plaintext: raw.danger_plaintext.value,
+            is_local,
         }),
         Err(error) => decoder.fail(place(&error, raw).unwrap_or(url.span), error.to_string()),
     }

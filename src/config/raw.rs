@@ -30,7 +30,7 @@ pub use self::{
     },
     store::{RawFileStore, RawRedisStore, RawStore},
     subject::SubjectSetting,
-    upstream::{HostHeaderSetting, Http2, RawUpstream, UpstreamRef, UpstreamTls},
+    upstream::{HostHeaderSetting, Http2, RawProxy, RawUpstream, UpstreamRef, UpstreamTls},
 };
 
 config_struct! {

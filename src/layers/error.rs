@@ -226,6 +226,7 @@ fn upstream(error: &SendError) -> Appearance {
     match error {
         SendError::Resolve(_) => row("upstream_refused", S::BAD_GATEWAY, "Upstream unreachable", "dns_error"),
         SendError::Refused(_) => row("upstream_refused", S::BAD_GATEWAY, "Upstream unreachable", "connection_refused"),
+        SendError::Proxy(_) => row("upstream_refused", S::BAD_GATEWAY, "Upstream unreachable", "connection_refused"),
         SendError::ConnectTimeout => row("upstream_timeout", S::GATEWAY_TIMEOUT, "Upstream too slow", "connection_timeout"),
         SendError::Tls(_) => row("upstream_tls", S::BAD_GATEWAY, "Upstream not trusted", "tls_certificate_error"),
         SendError::PoolFull => row("overloaded", S::SERVICE_UNAVAILABLE, "Too many requests wait for the upstream", "connection_limit_reached"),

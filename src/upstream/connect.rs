@@ -2,11 +2,10 @@
 
 use std::{
     future::Future,
-    io,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::AtomicUsize},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use hyper::client::conn::{
@@ -14,39 +13,46 @@ use hyper::client::conn::{
     http2,
 };
 use hyper_util::rt::TokioIo;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     Http2, OutgoingBody, SendError, Upstream,
     allowance::{Allowance, Allowed},
+    dial::dial,
     http2::handshake as handshake_http2,
 };
 use crate::clock::{Verdict, Watch};
 
-/// A connection that speaks HTTP/2, and how many streams its upstream takes at once.
-pub(super) type Multiplexed = (http2::SendRequest<OutgoingBody>, Arc<AtomicUsize>);
+/// A connection that speaks HTTP/2.
+pub(super) struct Multiplexed {
+    pub(super) sender: http2::SendRequest<OutgoingBody>,
+    /// How many streams its upstream takes at once.
+    pub(super) most: Arc<AtomicUsize>,
+    /// Whom it is with, where that has an address.
+    pub(super) peer: Option<SocketAddr>,
+}
 
 /// Dials `upstream` for HTTP/1.1 and spawns the task that drives the connection on this worker.
+///
+/// The connection, and whom it is with, where that has an address.
 pub(super) async fn connect(
     upstream: &Upstream,
     watch: &Watch,
     allowance: &Allowance,
-) -> Result<SendRequest<OutgoingBody>, SendError> {
-    let tcp = dial(upstream).await?;
-    match upstream.tls() {
-        None => handshake(tcp, watch, allowance).await,
+) -> Result<(SendRequest<OutgoingBody>, Option<SocketAddr>), SendError> {
+    let socket = dial(upstream, upstream.tls().is_some()).await?;
+    let peer = socket.peer();
+    let made = match upstream.tls() {
+        None => handshake(socket, watch, allowance).await?,
         Some((connector, name)) => {
             let tls = connector
-                .connect(name.clone(), tcp)
+                .connect(name.clone(), socket)
                 .await
                 .map_err(SendError::Tls)?;
-            handshake(tls, watch, allowance).await
+            handshake(tls, watch, allowance).await?
         }
-    }
+    };
+    Ok((made, peer))
 }
 
 /// Dials `upstream` for HTTP/2; `None` where it speaks HTTP/1.1 alone.
@@ -54,46 +60,23 @@ pub(super) async fn connect_multiplexed(
     upstream: &Upstream,
     watch: &Watch,
 ) -> Result<Option<Multiplexed>, SendError> {
-    let tcp = dial(upstream).await?;
-    let Some((connector, name)) = upstream.tls_for_http2() else {
-        return handshake_http2(tcp, watch).await.map(Some);
-    };
-    let tls = connector
-        .connect(name.clone(), tcp)
-        .await
-        .map_err(SendError::Tls)?;
-    let agreed = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    if agreed || upstream.config().http2 == Http2::PriorKnowledge {
-        handshake_http2(tls, watch).await.map(Some)
-    } else {
-        Ok(None)
-    }
-}
-
-async fn dial(upstream: &Upstream) -> Result<TcpStream, SendError> {
-    let config = upstream.config();
-    let addresses = tokio::net::lookup_host((config.host.as_str(), config.port))
-        .await
-        .map_err(SendError::Resolve)?;
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses.take(MAX_ADDRESSES) {
-        match TcpStream::connect(address).await {
-            Ok(tcp) => {
-                set_options(&tcp);
-                return Ok(tcp);
+    let socket = dial(upstream, true).await?;
+    let peer = socket.peer();
+    let (sender, most) = match upstream.tls_for_http2() {
+        None => handshake_http2(socket, watch).await?,
+        Some((connector, name)) => {
+            let tls = connector
+                .connect(name.clone(), socket)
+                .await
+                .map_err(SendError::Tls)?;
+            let agreed = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+            if !agreed && upstream.config().http2 != Http2::PriorKnowledge {
+                return Ok(None);
             }
-            Err(error) => last = error,
+            handshake_http2(tls, watch).await?
         }
-    }
-    Err(SendError::Refused(last))
-}
-
-fn set_options(tcp: &TcpStream) {
-    // Heads and small bodies go out in one write each: nothing for Nagle to gather.
-    let _ = tcp.set_nodelay(true);
-    // Finds a dead peer also where HTTP has nothing to say for minutes.
-    let probes = TcpKeepalive::new().with_time(KEEP_ALIVE);
-    let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
+    };
+    Ok(Some(Multiplexed { sender, most, peer }))
 }
 
 async fn handshake<I>(
@@ -144,9 +127,5 @@ impl<C: Future + Unpin> Future for Watched<C> {
     }
 }
 
-/// Addresses of one name that are tried in turn.
-const MAX_ADDRESSES: usize = 8;
-/// A connection on which nothing came for so long is asked whether it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Largest response head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;

@@ -11,6 +11,9 @@ pub enum SendError {
     /// No connection was made.
     #[error("the upstream refused the connection")]
     Refused(#[source] io::Error),
+    /// The proxy before the upstream let nobody through; its status, where it is HTTP.
+    #[error("the proxy before the upstream refused{}", told(*.0))]
+    Proxy(Option<u16>),
     /// No connection in time.
     #[error("no connection to the upstream in time")]
     ConnectTimeout,
@@ -43,6 +46,10 @@ pub enum SendError {
     ClientBody(#[source] hyper::Error),
 }
 
+fn told(status: Option<u16>) -> String {
+    status.map_or_else(String::new, |status| format!(", with status {status}"))
+}
+
 impl SendError {
     /// The same for another request, which waited for the same connection.
     pub(super) fn again(&self) -> Self {
@@ -51,6 +58,7 @@ impl SendError {
             Self::Resolve(error) => Self::Resolve(copy(error)),
             Self::Refused(error) => Self::Refused(copy(error)),
             Self::Tls(error) => Self::Tls(copy(error)),
+            Self::Proxy(status) => Self::Proxy(*status),
             Self::Protocol(_) => Self::Protocol(None),
             _ => Self::ConnectTimeout,
         }

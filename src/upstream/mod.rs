@@ -4,6 +4,9 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{Hash, Hasher},
+    io,
+    net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -15,14 +18,18 @@ use http::{HeaderValue, uri::Authority};
 use rustls_pki_types::ServerName;
 
 use crate::secret::Secret;
+use resolve::Addresses;
 
 mod allowance;
 mod connect;
+mod dial;
 mod error;
 mod http2;
 mod mux;
 mod outgoing;
 mod pool;
+mod proxy;
+mod resolve;
 mod response;
 mod send;
 mod tls;
@@ -31,6 +38,7 @@ mod tunnel;
 pub use error::SendError;
 pub use outgoing::OutgoingBody;
 pub use pool::Pool;
+pub use proxy::ProxyConfig;
 pub use response::{Answer, ResponseBody, ResponseBodyError};
 pub use send::{Pools, Terms, Timeouts};
 pub use tls::TlsError;
@@ -45,6 +53,10 @@ pub struct UpstreamConfig {
     pub host: String,
     /// Port, always given.
     pub port: u16,
+    /// The unix socket at which it listens, instead of the host's addresses.
+    pub socket: Option<PathBuf>,
+    /// What stands between here and there.
+    pub proxy: Option<ProxyConfig>,
     /// Whom to trust, and as whom to come.
     pub tls: TlsConfig,
     /// When HTTP/2 is spoken.
@@ -144,6 +156,7 @@ pub struct Upstream {
     server_name: Option<ServerName<'static>>,
     connector: Option<tokio_rustls::TlsConnector>,
     http2_connector: Option<tokio_rustls::TlsConnector>,
+    addresses: Addresses,
 }
 
 impl Upstream {
@@ -166,6 +179,19 @@ impl Upstream {
     pub fn origin(&self) -> String {
         let authority = self.authority.to_str().unwrap_or_default();
         format!("{}://{authority}", self.config.scheme.as_str())
+    }
+
+    /// Whom to connect to, unless it has a socket: itself, or the proxy before it.
+    async fn look_up(&self) -> io::Result<Arc<[SocketAddr]>> {
+        let (host, port) = match &self.config.proxy {
+            None => (&self.config.host, self.config.port),
+            Some(proxy) => (&proxy.host, proxy.port),
+        };
+        self.addresses.of(host, port).await
+    }
+
+    fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     pub(crate) fn uri_authority(&self) -> Option<&Authority> {
@@ -270,5 +296,6 @@ fn build(id: usize, config: UpstreamConfig) -> Result<Upstream, UpstreamError> {
         server_name,
         connector,
         http2_connector,
+        addresses: Addresses::default(),
     })
 }

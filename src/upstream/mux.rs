@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,7 +13,9 @@ use std::{
 use hyper::client::conn::http2::SendRequest;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Http2, OutgoingBody, SendError, connect::connect_multiplexed, pool::Pool};
+use super::{
+    Http2, OutgoingBody, SendError, connect, connect::Multiplexed, pool::Pool, resolve::Addresses,
+};
 use crate::clock::{Instant, Verdict, Watch, now};
 
 /// The HTTP/2 connections of a pool.
@@ -39,6 +42,7 @@ struct Line {
     /// How many there are.
     streams: AtomicUsize,
     served: AtomicBool,
+    peer: Option<SocketAddr>,
 }
 
 /// How a request gets to an upstream that was asked for HTTP/2.
@@ -84,7 +88,7 @@ impl Pool {
             if state.older_until.is_some_and(|until| now() < until) {
                 return Ok(Way::Older);
             }
-            if let Some(line) = state.with_room() {
+            if let Some(line) = state.with_room(self.upstream().addresses()) {
                 drop(state);
                 return Ok(Way::Stream(self.begin(line)));
             }
@@ -107,10 +111,19 @@ impl Pool {
     pub(super) fn sweep_lines(&self) {
         let ended: Vec<_> = {
             let mut state = self.lines();
-            let ended = state.lines.extract_if(.., |line| !line.is_usable());
+            let addresses = self.upstream().addresses();
+            // One that is busy ends with its last stream.
+            let ended = state.lines.extract_if(.., |line| {
+                !line.is_usable() || !addresses.are_still(line.peer)
+            });
             ended.collect()
         };
         drop(ended);
+    }
+
+    /// Whether there is none.
+    pub(super) fn has_no_lines(&self) -> bool {
+        self.lines().lines.is_empty()
     }
 
     fn lines(&self) -> MutexGuard<'_, State> {
@@ -143,8 +156,9 @@ impl Pool {
 
     async fn dial(&self) -> Result<Option<Line>, SendError> {
         let watch = self.watchdog().watch();
-        let made = connect_multiplexed(self.upstream(), &watch).await?;
-        Ok(made.map(|(sender, most)| {
+        let made = connect::connect_multiplexed(self.upstream(), &watch).await?;
+        Ok(made.map(|made| {
+            let Multiplexed { sender, most, peer } = made;
             watch.within(self.limits().idle_timeout);
             Line {
                 sender,
@@ -152,6 +166,7 @@ impl Pool {
                 most,
                 streams: AtomicUsize::new(0),
                 served: AtomicBool::new(false),
+                peer,
             }
         }))
     }
@@ -199,7 +214,7 @@ impl Pool {
                 if state.waiting.is_empty() {
                     return;
                 }
-                let Some(line) = state.with_room() else {
+                let Some(line) = state.with_room(self.upstream().addresses()) else {
                     return self.dial_if_needed(&mut state, limit);
                 };
                 (state.waiting.pop_front(), line)
@@ -215,9 +230,10 @@ impl Pool {
 
 impl State {
     /// A connection that takes another stream, which it has then.
-    fn with_room(&mut self) -> Option<Arc<Line>> {
+    fn with_room(&mut self, addresses: &Addresses) -> Option<Arc<Line>> {
         let line = self.lines.iter().find(|line| {
             line.is_usable()
+                && addresses.are_still(line.peer)
                 && line.streams.load(Ordering::Relaxed) < line.most.load(Ordering::Relaxed)
         })?;
         line.streams.fetch_add(1, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     pub(super) allowance: Allowance,
     /// Whether it has served a request before.
     pub(super) reused: bool,
+    /// Whom it is with, where that has an address; boxed, since a connection is moved often.
+    peer: Option<Box<SocketAddr>>,
     place: Option<Place>,
 }
 
@@ -155,19 +158,20 @@ impl Pool {
     async fn make(&self, place: Place) -> Result<Connection, SendError> {
         let watch = self.watchdog.watch();
         let allowance = Allowance::new();
-        let sender = connect::connect(&self.upstream, &watch, &allowance).await?;
+        let (sender, peer) = connect::connect(&self.upstream, &watch, &allowance).await?;
         Ok(Connection {
             sender,
             watch,
             allowance,
             reused: false,
+            peer: peer.map(Box::new),
             place: Some(place),
         })
     }
 
     /// Takes back a connection whose exchange is complete in both directions.
     pub(super) fn give_back(&self, mut connection: Connection) {
-        if !connection.is_usable() {
+        if !connection.is_usable() || !self.is_of_upstream(&connection) {
             return;
         }
         connection.reused = true;
@@ -192,16 +196,32 @@ impl Pool {
         }
     }
 
-    /// Drops connections that ended while idle.
-    pub(super) fn sweep(&self) {
+    /// Drops connections that ended while idle, or are with an address that the upstream's name has no longer.
+    pub(super) fn sweep(self: &Arc<Self>) {
         let mut state = self.lock();
         let ended: Vec<_> = state
             .idle
-            .extract_if(.., |connection| !connection.is_usable())
+            .extract_if(.., |connection| {
+                !connection.is_usable() || !self.is_of_upstream(connection)
+            })
             .collect();
         drop(state);
         drop(ended);
         self.sweep_lines();
+        if self.upstream.addresses().is_due() && !self.is_empty() {
+            let pool = Arc::clone(self);
+            tokio::spawn(async move { pool.upstream.look_up().await });
+        }
+    }
+
+    /// Whether there are no connections.
+    fn is_empty(&self) -> bool {
+        self.lock().open == 0 && self.has_no_lines()
+    }
+
+    fn is_of_upstream(&self, connection: &Connection) -> bool {
+        let peer = connection.peer.as_deref().copied();
+        self.upstream.addresses().are_still(peer)
     }
 
     /// Whether nobody but the table of pools knows this upstream any more.

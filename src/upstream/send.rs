@@ -21,6 +21,7 @@ use super::{
     mux::{Stream, Way},
     outgoing::Progress,
     pool::{Connection, Pool},
+    proxy::address,
     response::Held,
     tunnel,
 };
@@ -127,6 +128,14 @@ impl Pool {
             }
         }
         let timeouts = terms.timeouts;
+        // What is encrypted goes through a tunnel.
+        let proxy = match self.upstream().tls() {
+            None => self.upstream().config().proxy.as_ref(),
+            Some(_) => None,
+        };
+        if let Some(proxy) = proxy {
+            address(&mut request, self.upstream(), proxy);
+        }
         let progress = request.body().progress();
         if progress.is_some() && request.headers().contains_key(header::EXPECT) {
             wait_for_hundred(&mut request, timeouts.response_head.min(PATIENCE));
@@ -140,6 +149,12 @@ impl Pool {
             match connection.sender.try_send_request(*request).await {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return Box::pin(tunnel::open(response, connection, terms)).await;
+                }
+                Ok(response)
+                    if proxy.is_some()
+                        && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+                {
+                    return Err(SendError::Proxy(Some(response.status().as_u16())));
                 }
                 Ok(response) => {
                     return Ok(response.map(|incoming| {

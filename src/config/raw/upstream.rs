@@ -15,9 +15,13 @@ use crate::{
 
 config_struct! {
     /// An upstream.
-    pub struct RawUpstream = "an upstream", short = "url", unavailable = ["proxy"] {
+    pub struct RawUpstream = "an upstream", short = "url" {
         /// Its base URL: the matched prefix of a request's path is replaced by this path.
         required url: HttpUrl,
+        /// The unix socket at which it listens: connections go there, whatever the host of the URL.
+        optional socket: PathBuf,
+        /// The HTTP proxy that leads to it, `http://host:port`: by CONNECT where the URL is `https://`.
+        optional proxy: RawProxy,
         /// Whom to trust there, and as whom to come.
         optional tls: UpstreamTls,
         /// When HTTP/2 is spoken: `auto` for every request, where the upstream offers it (ALPN); `prior_knowledge` always, also in
@@ -29,6 +33,18 @@ config_struct! {
         default("upstream") host_header: HostHeaderSetting,
         /// Allows to send credentials to it in clear (`http://`) although it is not on this machine.
         default("false") danger_plaintext: bool,
+    }
+}
+
+config_struct! {
+    /// An HTTP proxy on the way to an upstream.
+    pub struct RawProxy = "a proxy", short = "url" {
+        /// Where it listens: `http://host:port`.
+        required url: HttpUrl,
+        /// Who we are to it.
+        optional username: String,
+        /// Its password for us.
+        optional password: SecretSource,
     }
 }
 

@@ -115,6 +115,11 @@ impl<'a> Resolver<'a> {
         !self.stands_in
     }
 
+    /// Where a path of the configuration file points, which is not for us to read.
+    pub fn beside(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
     /// Where a path of the configuration file points; it is watched from now on.
     pub fn locate(&mut self, path: &Path) -> PathBuf {
         let path = self.base.join(path);

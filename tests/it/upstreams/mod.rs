@@ -1,3 +1,4 @@
 //! How requests get to upstreams: the protocols, the sockets, what stands in between.
 
 mod http2;
+mod ways;
