@@ -55,7 +55,7 @@
 //! reads this table and checks every `use crate::`.
 //!
 //! ```text
-//! 0 secret clock body percent
+//! 0 secret clock body gather percent
 //! 1 config
 //! 2 telemetry
 //! 3 credentials injectors callers upstream
@@ -76,6 +76,7 @@ pub mod clock;
 pub mod compile;
 pub mod config;
 pub mod credentials;
+mod gather;
 pub mod injectors;
 pub mod layers;
 mod percent;

@@ -20,6 +20,7 @@ use super::{
     phase::Phase,
     sniff::{Sniff, Sniffed},
 };
+use crate::gather;
 
 /// A client's socket.
 #[derive(Debug)]
@@ -196,7 +197,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        let written = gather::poll_write(&mut self.tcp, cx, slices);
         self.note(written)
     }
 

@@ -12,6 +12,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::gather;
+
 /// The bytes that may still come before the head; shared by an exchange and its socket, on one thread.
 #[derive(Clone, Debug)]
 pub(super) struct Allowance(Arc<AtomicUsize>);
@@ -84,7 +86,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Allowed<I> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        gather::poll_write(&mut self.io, cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
