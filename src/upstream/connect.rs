@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::AtomicUsize},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use hyper::client::conn::{
@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{
     Http2, OutgoingBody, SendError, Upstream,
     allowance::{Allowance, Allowed},
+    bell::Bell,
     dial::dial,
     http2::handshake as handshake_http2,
 };
@@ -39,17 +40,18 @@ pub(super) async fn connect(
     upstream: &Upstream,
     watch: &Watch,
     allowance: &Allowance,
+    bell: &Bell,
 ) -> Result<(SendRequest<OutgoingBody>, Option<SocketAddr>), SendError> {
     let socket = dial(upstream, upstream.tls().is_some()).await?;
     let peer = socket.peer();
     let made = match upstream.tls() {
-        None => handshake(socket, watch, allowance).await?,
+        None => handshake(socket, watch, allowance, bell).await?,
         Some((connector, name)) => {
             let tls = connector
                 .connect(name.clone(), socket)
                 .await
                 .map_err(SendError::Tls)?;
-            handshake(tls, watch, allowance).await?
+            handshake(tls, watch, allowance, bell).await?
         }
     };
     Ok((made, peer))
@@ -83,6 +85,7 @@ async fn handshake<I>(
     io: I,
     watch: &Watch,
     allowance: &Allowance,
+    bell: &Bell,
 ) -> Result<SendRequest<OutgoingBody>, SendError>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -96,7 +99,8 @@ where
     tokio::spawn(Watched {
         connection: connection.with_upgrades(),
         watch: watch.share(),
-        told: false,
+        bell: bell.clone(),
+        waker: None,
     });
     Ok(sender)
 }
@@ -106,23 +110,26 @@ where
 struct Watched<C> {
     connection: C,
     watch: Watch,
-    told: bool,
+    bell: Bell,
+    /// The bell's, once the task's is known.
+    waker: Option<Waker>,
 }
 
 impl<C: Future + Unpin> Future for Watched<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.told {
+        let this = &mut *self;
+        let waker = this.waker.get_or_insert_with(|| {
             // A task's waker stays the same for its life: told once is enough.
-            self.watch.wakes(cx.waker());
-            self.told = true;
-        }
-        if self.watch.verdict() != Verdict::Live {
+            this.watch.wakes(cx.waker());
+            this.bell.waker(cx.waker())
+        });
+        if this.watch.verdict() != Verdict::Live {
             return Poll::Ready(());
         }
         // Its error reaches the request that it belongs to; an idle connection's is nobody's.
-        let _ = ready!(Pin::new(&mut self.connection).poll(cx));
+        let _ = ready!(Pin::new(&mut this.connection).poll(&mut Context::from_waker(waker)));
         Poll::Ready(())
     }
 }

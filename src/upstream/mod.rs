@@ -21,6 +21,7 @@ use crate::secret::Secret;
 use resolve::Addresses;
 
 mod allowance;
+mod bell;
 mod connect;
 mod dial;
 mod error;

@@ -14,7 +14,8 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::sync::oneshot;
 
 use super::{
-    OutgoingBody, PoolConfig, SendError, Upstream, allowance::Allowance, connect, mux::Mux,
+    OutgoingBody, PoolConfig, SendError, Upstream, allowance::Allowance, bell::Bell, connect,
+    mux::Mux,
 };
 use crate::clock::{Verdict, Watch, Watchdog};
 
@@ -42,6 +43,7 @@ pub(super) struct Connection {
     pub(super) sender: SendRequest<OutgoingBody>,
     pub(super) watch: Watch,
     pub(super) allowance: Allowance,
+    pub(super) bell: Bell,
     /// Whether it has served a request before.
     pub(super) reused: bool,
     /// Whom it is with, where that has an address; boxed, since a connection is moved often.
@@ -158,11 +160,14 @@ impl Pool {
     async fn make(&self, place: Place) -> Result<Connection, SendError> {
         let watch = self.watchdog.watch();
         let allowance = Allowance::new();
-        let (sender, peer) = connect::connect(&self.upstream, &watch, &allowance).await?;
+        let bell = Bell::default();
+        let made = connect::connect(&self.upstream, &watch, &allowance, &bell);
+        let (sender, peer) = made.await?;
         Ok(Connection {
             sender,
             watch,
             allowance,
+            bell,
             reused: false,
             peer: peer.map(Box::new),
             place: Some(place),

@@ -141,7 +141,23 @@ impl Body for ResponseBody {
                 return Poll::Ready(Some(Err(ResponseBodyError::Idle)));
             }
         }
-        match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
+        let bell = match &this.held {
+            Some(Held::Connection(connection)) => Some(&connection.bell),
+            _ => None,
+        };
+        let polled = match bell {
+            None => Pin::new(&mut this.incoming).poll_frame(cx),
+            Some(bell) => {
+                let taking = || Pin::new(&mut this.incoming).poll_frame(cx);
+                let (polled, rung) = bell.while_deaf(taking);
+                // The end calls for nothing more; anything else does.
+                if rung && !this.incoming.is_end_stream() {
+                    bell.ring();
+                }
+                polled
+            }
+        };
+        match ready!(polled) {
             Some(Ok(frame)) => {
                 // hyper does not ask again once the announced length has come.
                 if this.incoming.is_end_stream() {
