@@ -14,8 +14,8 @@ use crate::percent;
 pub struct Guarded {
     /// Folded.
     names: Vec<Box<[u8]>>,
-    /// A bit for the first byte of each: settles most names of a request without comparing.
-    firsts: u128,
+    /// A bit for the first two bytes of each: settles most names of a request without comparing.
+    beginnings: u128,
 }
 
 /// Whether two names are the same when folded.
@@ -29,10 +29,8 @@ impl Guarded {
         let mut guarded = Self::default();
         for name in names {
             let folded: Box<[u8]> = fold(name.as_bytes()).collect();
-            if let Some(first) = folded.first()
-                && !guarded.names.contains(&folded)
-            {
-                guarded.firsts |= bit(*first);
+            if !folded.is_empty() && !guarded.names.contains(&folded) {
+                guarded.beginnings |= bit(folded.iter().copied());
                 guarded.names.push(folded);
             }
         }
@@ -46,7 +44,7 @@ impl Guarded {
 
     /// Whether a header of this name must go.
     pub fn is_guarded(&self, name: &HeaderName) -> bool {
-        self.has(fold(name.as_str().as_bytes()))
+        self.has(&fold(name.as_str().as_bytes()))
     }
 
     /// Removes the guarded parameters from a raw query, in every percent-spelling; all else stays byte for
@@ -104,18 +102,15 @@ impl Guarded {
     fn has_mangled(&self, name: &[u8]) -> bool {
         let name = name.split(|&byte| byte == b'[').next().unwrap_or_default();
         let dropped = |byte: &u8| matches!(byte, b'.' | b' ' | b'+' | b'\t');
-        self.has(fold(name).filter(move |byte| !dropped(byte)))
+        self.has(&fold(name).filter(|byte| !dropped(byte)))
     }
 
-    fn has(&self, mut folded: impl Iterator<Item = u8> + Clone) -> bool {
-        let all = folded.clone();
-        match folded.next() {
-            Some(first) if self.firsts & bit(first) != 0 => self
+    fn has(&self, folded: &(impl Iterator<Item = u8> + Clone)) -> bool {
+        self.beginnings & bit(folded.clone()) != 0
+            && self
                 .names
                 .iter()
-                .any(|guarded| all.clone().eq(guarded.iter().copied())),
-            _ => false,
-        }
+                .any(|guarded| folded.clone().eq(guarded.iter().copied()))
     }
 }
 
@@ -124,8 +119,11 @@ fn fold(name: &[u8]) -> impl Iterator<Item = u8> + Clone {
     kept.map(u8::to_ascii_lowercase)
 }
 
-fn bit(byte: u8) -> u128 {
-    1 << (byte & 127)
+fn bit(mut folded: impl Iterator<Item = u8>) -> u128 {
+    let first = folded.next().unwrap_or_default();
+    let second = folded.next().unwrap_or_default();
+    // Two letters are 5 bits each: the sum keeps apart what either alone would not.
+    1 << (first.wrapping_mul(5).wrapping_add(second) & 127)
 }
 
 #[cfg(test)]

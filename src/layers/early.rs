@@ -8,7 +8,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{Error, Outcome};
+use super::{Error, Failure, Outcome};
 
 pin_project! {
     /// Resolves as `inner` does, or with a refusal.
@@ -18,8 +18,8 @@ pin_project! {
         Inner { #[pin] inner: F },
         /// It is answered by the layer itself.
         Own { answer: Pin<Box<dyn Future<Output = Outcome> + Send>> },
-        /// It was refused. `None` once that was told.
-        Refused { error: Option<Error> },
+        /// It was refused. `None` once that was told. Boxed: an error is larger than what most futures hold.
+        Refused { failure: Option<Box<Failure>> },
     }
 }
 
@@ -27,7 +27,9 @@ impl<F> Early<F> {
     pub(super) fn of(handed_on: Result<F, Error>) -> Self {
         match handed_on {
             Ok(inner) => Self::Inner { inner },
-            Err(error) => Self::Refused { error: Some(error) },
+            Err(error) => Self::Refused {
+                failure: Some(error.into()),
+            },
         }
     }
 }
@@ -39,9 +41,9 @@ impl<F: Future<Output = Outcome>> Future for Early<F> {
         match self.project() {
             EarlyProjection::Inner { inner } => inner.poll(cx),
             EarlyProjection::Own { answer } => answer.as_mut().poll(cx),
-            EarlyProjection::Refused { error } => {
-                Poll::Ready(Err(error.take().unwrap_or(Error::Internal).into()))
-            }
+            EarlyProjection::Refused { failure } => Poll::Ready(Err(failure
+                .take()
+                .unwrap_or_else(|| Error::Internal.into()))),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Fields that belong to one connection (RFC 9110, 7.6.1): taken out of every message before anything is added.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{self, Entry},
+};
 
 use super::fields::{self, Fields};
 
@@ -10,10 +13,19 @@ use super::fields::{self, Fields};
 /// announcement of trailers are kept, since trailers are passed on.
 pub(super) fn strip(headers: &mut HeaderMap, fields: Fields) {
     if fields.any(fields::CONNECTION) {
-        for name in named_in_connection(headers) {
-            headers.remove(name);
+        // Looked up once: nearly always it is there once, and names nothing.
+        let only = match headers.entry(header::CONNECTION) {
+            Entry::Occupied(entry) if entry.iter().nth(1).is_none() => {
+                is_option(entry.get()).then(|| entry.remove())
+            }
+            _ => None,
+        };
+        if only.is_none() {
+            for name in named_in_connection(headers) {
+                headers.remove(name);
+            }
+            headers.remove(header::CONNECTION);
         }
-        headers.remove(header::CONNECTION);
     }
     if fields.any(fields::HOP_BY_HOP) {
         for name in FIELDS {
@@ -49,12 +61,11 @@ pub(super) fn is_plainly_coded(headers: &HeaderMap) -> bool {
 fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let mut named = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
-        let value = value.as_bytes();
-        let is = |option: &&[u8]| value.eq_ignore_ascii_case(option);
-        if OPTIONS.iter().any(is) {
+        if is_option(value) {
             continue;
         }
         let names = value
+            .as_bytes()
             .split(|byte| *byte == b',')
             .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
         named.extend(names.filter(|name| !KEPT.contains(name)));
@@ -63,6 +74,15 @@ fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// Nearly always `Connection` has one of these alone, and names no field with it.
+fn is_option(value: &HeaderValue) -> bool {
+    // Written so by nearly everybody.
+    value == "keep-alive"
+        || value == "close"
+        || OPTIONS
+            .iter()
+            .any(|option| value.as_bytes().eq_ignore_ascii_case(option))
+}
+
 const OPTIONS: [&[u8]; 2] = [b"keep-alive", b"close"];
 
 const FIELDS: [HeaderName; 7] = [
@@ -87,8 +107,6 @@ const KEPT: [HeaderName; 6] = [
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn strip_all(headers: &mut HeaderMap) {
@@ -116,6 +134,23 @@ mod tests {
         ]);
         strip_all(&mut it);
         assert_eq!(it, headers(&[("x-kept", "2")]));
+    }
+
+    #[test]
+    fn an_option_alone_goes_and_takes_nothing_along() {
+        for option in ["keep-alive", "Close"] {
+            let mut it = headers(&[("connection", option), ("close", "1"), ("keep-alive", "5")]);
+            strip_all(&mut it);
+            assert_eq!(it, headers(&[("close", "1")]));
+        }
+    }
+
+    #[test]
+    fn what_a_second_connection_field_names_goes_with_it() {
+        let mut it = headers(&[("connection", "close"), ("x-secret", "1")]);
+        it.append("connection", HeaderValue::from_static("x-secret"));
+        strip_all(&mut it);
+        assert!(it.is_empty());
     }
 
     #[test]
