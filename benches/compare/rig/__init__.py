@@ -10,6 +10,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 WORK = ROOT / "target" / "compare"
 RESULTS = ROOT / "benches" / "RESULTS.md"
+PLOTS = ROOT / "benches" / "plots"
 
 PROXY_CORE = 0
 LOAD_CORE = 1

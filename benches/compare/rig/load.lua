@@ -9,7 +9,8 @@ end
 done = function(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
-    '\nRESULT {"requests": %d, "duration_us": %d, "bytes": %d, "refused": %d, "broken": %d, "p50_us": %d, "p99_us": %d}\n',
+    '\nRESULT {"requests": %d, "duration_us": %d, "bytes": %d, "refused": %d, "broken": %d, "p50_us": %d, "p99_us": %d, "p999_us": %d}\n',
     summary.requests, summary.duration, summary.bytes, e.status,
-    e.connect + e.read + e.write + e.timeout, latency:percentile(50), latency:percentile(99)))
+    e.connect + e.read + e.write + e.timeout, latency:percentile(50), latency:percentile(99),
+    latency:percentile(99.9)))
 end

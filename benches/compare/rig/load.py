@@ -1,11 +1,15 @@
-"""The load: wrk, one thread, keep-alive connections; anything but 2xx makes the run fail."""
+"""The load: wrk, or h2load for HTTP/2, one thread, keep-alive; anything but 2xx makes the run fail."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import statistics
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import HERE, LOAD_CORE, Failure
 from .rows import Job
@@ -13,7 +17,7 @@ from .rows import Job
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk counted over one run."""
+    """What was counted over one run."""
 
     requests: int
     duration_us: int
@@ -23,6 +27,7 @@ class Load:
     broken: int
     p50_us: int
     p99_us: int
+    p999_us: int
 
     @property
     def per_second(self) -> float:
@@ -32,6 +37,14 @@ class Load:
 def run_load(name: str, port: int, job: Job, seconds: int) -> Load:
     """Loads the proxy on `port` for `seconds`."""
     url = f"http://127.0.0.1:{port}{job.request_path}"
+    load = run_h2load(name, url, job, seconds) if job.h2c else run_wrk(name, url, job, seconds)
+    if load.refused or load.broken or not load.requests:
+        raise Failure(f"{name} at {url}: of {load.requests} requests {load.refused} were not 2xx "
+                      f"and {load.broken} broke; no figure of this run counts")
+    return load
+
+
+def run_wrk(name: str, url: str, job: Job, seconds: int) -> Load:
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "--threads", "1", "--connections",
                str(job.connections), "--duration", f"{seconds}s", "--timeout", "10s",
                "--script", str(HERE / "load.lua"), url]
@@ -40,8 +53,28 @@ def run_load(name: str, port: int, job: Job, seconds: int) -> Load:
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode != 0 or not lines:
         raise Failure(f"wrk against {name}: {done.stderr or done.stdout}")
-    load = Load(**json.loads(lines[0].removeprefix("RESULT ")))
-    if load.refused or load.broken or not load.requests:
-        raise Failure(f"{name} at {url}: of {load.requests} requests {load.refused} were not 2xx "
-                      f"and {load.broken} broke; no figure of this run counts")
-    return load
+    return Load(**json.loads(lines[0].removeprefix("RESULT ")))
+
+
+def run_h2load(name: str, url: str, job: Job, seconds: int) -> Load:
+    with tempfile.TemporaryDirectory(prefix="h2load-") as folder:
+        log = Path(folder) / "requests"
+        command = ["taskset", "-c", str(LOAD_CORE), "h2load", "--clients", str(job.connections),
+                   "--max-concurrent-streams", str(STREAMS), "--duration", str(seconds),
+                   "--log-file", str(log), url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
+        took = sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
+    counted = re.search(r"requests: .* (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored",
+                        done.stdout)
+    codes = re.search(r"status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", done.stdout)
+    received = re.search(r"traffic: .* \((\d+)\) data", done.stdout)
+    if done.returncode != 0 or not (counted and codes and received and len(took) > 1):
+        raise Failure(f"h2load against {name}: {done.stderr or done.stdout}")
+    requests, _, failed, errored = map(int, counted.groups())
+    cuts = statistics.quantiles(took, n=1000)
+    return Load(requests=requests, duration_us=seconds * 1_000_000, bytes=int(received[1]),
+                refused=sum(map(int, codes.groups())), broken=failed + errored,
+                p50_us=round(cuts[499]), p99_us=round(cuts[989]), p999_us=round(cuts[998]))
+
+
+STREAMS = 32

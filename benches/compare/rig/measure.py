@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import http.client
+import os
 import statistics
+import subprocess
 import sys
+import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import PROXY_CORE, Failure
+from . import LOAD_CORE, PROXY_CORE, Failure
 from .load import Load, run_load
 from .process import Process, free_port
 from .rows import Entry, Row
 from .systems import Site, bearerd, envoy, haproxy, nginx
-from .token_service import CLIENT_SECRET, TokenService
+from .token_service import CLIENT_SECRET, RENEWING, TokenService
 from .upstream import FILES, Upstream
 from .usage import Usage, resident_kib, usage
 
 SYSTEMS = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, "bearerd": bearerd}
 FETCHES_A_TOKEN = ("envoy", "bearerd")
 READY_SECONDS = 15
+CHURN_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,28 @@ class Figures:
     def p99_us(self) -> float:
         return self.median(lambda sample: sample.load.p99_us)
 
+    @property
+    def p999_us(self) -> float:
+        return self.median(lambda sample: sample.load.p999_us)
+
+    def each(self, name: str) -> list[float]:
+        """The figure of each round: cpu_us, p99_us or p999_us."""
+        return [getattr(sample if name == "cpu_us" else sample.load, name)
+                for sample in self.samples]
+
 
 @dataclass(frozen=True)
 class Plan:
     """How long and how often; `turn` is a context in which the other users of the machine wait."""
 
     rounds: int
+    headline_rounds: int
     seconds: int
+    reuse_seconds: int
     turn: object
+
+    def rounds_of(self, row: Row) -> int:
+        return self.headline_rounds if row.headline else self.rounds
 
 
 def measure(row: Row, entries: tuple[Entry, ...], plan: Plan, folder: Path) -> list[Figures]:
@@ -77,16 +95,23 @@ def measure(row: Row, entries: tuple[Entry, ...], plan: Plan, folder: Path) -> l
                    for number, figure in enumerate(figures)]
         for figure, proxy in zip(figures, proxies):
             check_injection(figure.entry, proxy, tokens)
-        for number in range(plan.rounds):
+        rounds = plan.rounds_of(row)
+        for number in range(rounds):
+            # There and back, so that nobody always comes after the same one.
+            turns = list(zip(figures, proxies))[::-1 if number % 2 else 1]
             with plan.turn():
-                for figure, proxy in zip(figures, proxies):
+                for figure, proxy in turns:
                     if number == 0:
                         run_load(figure.entry.label, proxy.port, figure.entry.job, seconds=1)
-                    sample = take(figure.entry, proxy, upstream, plan.seconds)
+                    with churn(proxy) if figure.entry.job.churn else nullcontext():
+                        sample = take(figure.entry, proxy, upstream, plan.seconds)
                     figure.samples.append(sample)
                     figure.resident_kib = max(figure.resident_kib, resident_kib(proxy.pid))
-                    print(f"  {row.key} round {number + 1}/{plan.rounds} {figure.entry.label}: "
+                    print(f"  {row.key} round {number + 1}/{rounds} {figure.entry.label}: "
                           f"{sample.cpu_us:.2f} us/request", file=sys.stderr, flush=True)
+        renewed = sum(client.endswith(RENEWING) for client in tokens.clients)
+        if any(entry.job.churn for entry in entries) and renewed < 2:
+            raise Failure("no token was renewed")
     return figures
 
 
@@ -110,21 +135,48 @@ def start(number: int, entry: Entry, folder: Path, tokens: TokenService,
                 ca=upstream.ca, token=tokens.token, token_url=tokens.url,
                 client_secret=CLIENT_SECRET)
     how = SYSTEMS[entry.system].configure(site, entry.job)
-    return Process(entry.system, how.command, PROXY_CORE, site.port, site.folder, how.env)
+    cores = f"{PROXY_CORE},{LOAD_CORE}" if entry.job.spread else PROXY_CORE
+    process = Process(entry.system, how.command, cores, site.port, site.folder, how.env)
+    process.churned = how.churned
+    return process
+
+
+@contextmanager
+def churn(proxy: Process):
+    """Writes the proxy's file anew all the time; its tokens are short-lived by themselves."""
+    text, ended = proxy.churned.read_text(), threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not ended.wait(CHURN_SECONDS):
+            number += 1
+            new = proxy.churned.with_suffix(".new")
+            new.write_text(f"{text}\n# {number}\n")
+            os.replace(new, proxy.churned)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
 
 
 def check_injection(entry: Entry, proxy: Process, tokens: TokenService) -> None:
     """A client without a token, and one with a wrong token, are both answered 200."""
     deadline = time.monotonic() + READY_SECONDS
-    path = entry.job.request_path
-    while status(proxy.port, path) != (200, FILES[entry.job.path]):
+    path, asked = entry.job.request_path, status_h2c if entry.job.h2c else status
+    while asked(proxy.port, path) != (200, FILES[entry.job.path]):
         if time.monotonic() > deadline:
-            raise Failure(f"{entry.label} answers {status(proxy.port, path)} for {path}; its log "
+            raise Failure(f"{entry.label} answers {asked(proxy.port, path)} for {path}; its log "
                           f"ends:\n{proxy.tail()}")
         time.sleep(0.1)
-    expect(proxy.port, path, 200, f"{entry.label} for a client with a token of its own",
-           {"Authorization": "Bearer of-the-client"})
-    if entry.system in FETCHES_A_TOKEN and entry.system not in tokens.clients:
+    got, _ = asked(proxy.port, path, {"Authorization": "Bearer of-the-client"})
+    if got != 200:
+        raise Failure(f"{entry.label} for a client with a token of its own: {got} for {path}")
+    fetched = any(client.startswith(entry.system) for client in tokens.clients)
+    if entry.system in FETCHES_A_TOKEN and not fetched:
         raise Failure(f"{entry.label} did not fetch its token")
 
 
@@ -143,6 +195,17 @@ def status(port: int, path: str, headers: dict | None = None) -> tuple[int, int]
         return response.status, len(response.read())
     finally:
         connection.close()
+
+
+def status_h2c(port: int, path: str, headers: dict | None = None) -> tuple[int, int]:
+    """The same by HTTP/2 in clear, as who knows that it is spoken."""
+    fields = [word for name, value in (headers or {}).items() for word in ("-H", f"{name}: {value}")]
+    said = subprocess.run(["curl", "--silent", "--http2-prior-knowledge", "--max-time", "10",
+                           "--output", "/dev/null", "--write-out", "%{http_code} %{size_download}",
+                           *fields, f"http://127.0.0.1:{port}{path}"],
+                          capture_output=True, text=True).stdout
+    code, size = said.split()
+    return int(code), int(size)
 
 
 def made(folder: Path) -> Path:

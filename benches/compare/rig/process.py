@@ -20,7 +20,7 @@ PORTS = range(12000, 32000)
 class Process:
     """A program that runs until the `with` block ends."""
 
-    def __init__(self, name: str, command: list[str], core: int, port: int, folder: Path,
+    def __init__(self, name: str, command: list[str], core: int | str, port: int, folder: Path,
                  env: dict[str, str] | None = None):
         self.name = name
         self.port = port

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from . import ROOT
 from .measure import SYSTEMS, Figures, Plan
+from .plot import Bar, svg
 from .rows import Row
+from .stats import ratio
 
 NOISY = 0.05
 
@@ -18,22 +20,24 @@ NOISY = 0.05
 def table(row: Row, figures: list[Figures]) -> str:
     """One row of the comparison, a line per entry."""
     by_label = {figure.entry.label: figure for figure in figures}
-    references = [label for label in ("nginx", "envoy", "bearerd, 1 route") if label in by_label]
+    named = dict.fromkeys(("nginx", "envoy", *row.bars))
+    references = [label for label in named if label in by_label]
     head = ["system", "CPU us/request", "range", "user", *(f"x {label}" for label in references),
-            "requests/s", "p50 ms", "p99 ms", "resident MiB", "waited"]
+            "requests/s", "p50 ms", "p99 ms", "p99.9 ms", "resident MiB", "waited"]
     lines = [f"### {row.title}", "", line(head), line(["---"] + ["---:"] * (len(head) - 1))]
     for figure in figures:
-        costs = [sample.cpu_us for sample in figure.samples]
+        costs = figure.each("cpu_us")
         waited = figure.median(lambda s: s.used.waited_ns / (s.used.waited_ns + s.used.cpu_ns))
         lines.append(line([
             figure.entry.label,
             f"**{figure.cpu_us:.2f}**",
             f"{min(costs):.1f}-{max(costs):.1f}",
             f"{figure.median(lambda s: s.used.user_share):.0%}",
-            *(f"{figure.cpu_us / by_label[label].cpu_us:.2f}" for label in references),
+            *(str(ratio(costs, by_label[label].each("cpu_us"))) for label in references),
             f"{figure.median(lambda s: s.load.per_second):,.0f}",
             f"{figure.median(lambda s: s.load.p50_us) / 1000:.2f}",
             f"{figure.p99_us / 1000:.2f}",
+            f"{figure.p999_us / 1000:.2f}",
             f"{figure.resident_kib / 1024:.1f}",
             f"{waited:.0%}" + (" noisy" if waited > NOISY else ""),
         ]))
@@ -44,14 +48,26 @@ def table(row: Row, figures: list[Figures]) -> str:
 def bars(row: Row, by_label: dict[str, Figures]) -> list[str]:
     """What the row asks of its last entry, met or missed."""
     asked = row.entries[-1].label
-    name = {"cpu_us": "CPU", "p99_us": "p99"}[row.bar_on]
+    name = {"cpu_us": "CPU", "p99_us": "p99", "p999_us": "p99.9"}[row.bar_on]
     lines = []
     for label, most in row.bars.items():
         if asked in by_label and label in by_label:
-            ratio = getattr(by_label[asked], row.bar_on) / getattr(by_label[label], row.bar_on)
-            verdict = "met" if ratio <= most else "**missed**"
-            lines.append(f"- {name} at most {most:.2f} x {label}: {ratio:.2f}, {verdict}")
+            found = ratio(by_label[asked].each(row.bar_on), by_label[label].each(row.bar_on))
+            verdict = "met" if found.mean <= most else "**missed**"
+            if found.low < most < found.high:
+                verdict += ", within the noise"
+            lines.append(f"- {name} at most {most:.2f} x {label}: {found}, {verdict}")
     return lines
+
+
+def picture(row: Row, figures: list[Figures]) -> str:
+    """The row's figure as SVG."""
+    unit, scale = {"cpu_us": ("CPU us/request", 1), "p99_us": ("p99 ms", 1000),
+                   "p999_us": ("p99.9 ms", 1000)}[row.bar_on]
+    return svg(row.title, unit, [
+        Bar(figure.entry.label, getattr(figure, row.bar_on) / scale,
+            min(figure.each(row.bar_on)) / scale, max(figure.each(row.bar_on)) / scale)
+        for figure in figures])
 
 
 def line(cells: list[str]) -> str:
@@ -63,7 +79,7 @@ def document(tables: list[str], systems: list[str], plan: Plan) -> str:
     versions = ", ".join(f"{name} {SYSTEMS[name].version()}" for name in systems)
     return DOCUMENT.format(
         date=datetime.date.today().isoformat(), commit=commit(), versions=versions,
-        machine=machine(), rounds=plan.rounds, seconds=plan.seconds, tables="\n\n".join(tables))
+        machine=machine(), rounds=plan.rounds, headline=plan.headline_rounds, seconds=plan.seconds, tables="\n\n".join(tables))
 
 
 def machine() -> str:
@@ -84,7 +100,7 @@ DOCUMENT = """# bearerd beside nginx, HAProxy and Envoy
 Written by `benches/compare/run --write`; do not edit.
 
 {date}, bearerd at {commit}; {versions}; {machine}; medians of {rounds} rounds of {seconds}
-seconds, the systems in turn.
+seconds ({headline} of the first two rows), the systems in turn.
 
 Core 0 runs the proxy alone, with one worker. Core 1 runs the load (wrk, one thread, keep-alive)
 and the upstream (nginx, one worker, 401 unless `Authorization` is right). Envoy
@@ -93,10 +109,12 @@ nginx and HAProxy set a fixed header. No access log anywhere; bearerd with routi
 lease, header hygiene and metrics on.
 
 **CPU us/request** is what all of the proxy's processes used (schedstat), user and system: it holds
-when the machine is noisy. Compare within one run only, best by the ratios. *waited* is the time
+when the machine is noisy. Compare within one run only, best by the ratios: geometric means of the
+ratios in each round, with their confidence intervals of 95 %. *waited* is the time
 the proxy was kept off its core by others; *range* goes over the rounds. Throughput and latency are
 at the load that wrk's connections make, and bound by core 1 where the proxy is fast; latencies
-compare where the offered load is the same.
+compare where the offered load is the same. A connection is *idle* once nothing has come for three
+seconds. Pictures of the rows are in `plots/`.
 
 {tables}
 """

@@ -20,6 +20,13 @@ class Job:
     """Whether the upstream is reached over TLS (and verified)."""
     routes: int | None = None
     """How many routes bearerd has, the requested one last; None is a single route for `/`."""
+    h2c: bool = False
+    """Whether the clients speak HTTP/2 in clear, 32 streams to a connection; the upstream never does."""
+    workers: int = 1
+    spread: bool = False
+    """Whether the proxy may use all cores, the load's too."""
+    churn: bool = False
+    """Whether tokens are renewed and the file is reloaded all the time; of bearerd alone."""
 
     @property
     def request_path(self) -> str:
@@ -45,34 +52,46 @@ class Row:
     bars: dict[str, float] = field(default_factory=dict)
     """Label of another entry -> at most this many times its figure, for the last entry."""
     bar_on: str = "cpu_us"
-    """Which of the figures the bars compare: cpu_us or p99_us."""
+    """Which of the figures the bars compare: cpu_us, p99_us or p999_us."""
+    headline: bool = False
+    """Whether it gets more rounds, for a narrow interval of its ratios."""
 
 
-def row(key: str, title: str, job: Job, bars: dict[str, float], bar_on: str = "cpu_us") -> Row:
-    return Row(key, title, tuple(Entry(name, job, name) for name in EVERYONE), bars, bar_on)
+def row(key: str, title: str, job: Job, bars: dict[str, float], bar_on: str = "cpu_us",
+        headline: bool = False) -> Row:
+    return Row(key, title, tuple(Entry(name, job, name) for name in EVERYONE), bars, bar_on, headline)
+
+
+def pair(key: str, title: str, plain: tuple[str, Job], other: tuple[str, Job], most: float,
+         bar_on: str = "cpu_us") -> Row:
+    """bearerd against itself."""
+    entries = tuple(Entry("bearerd", job, f"bearerd, {label}") for label, job in (plain, other))
+    return Row(key, title, entries, {f"bearerd, {plain[0]}": most}, bar_on)
 
 
 LAST_ROUTE = "/r09999/"
 
 ROWS = (
     row("small", "small GET, HTTP/1.1 to HTTP/1.1, 64 connections",
-        Job("/small"), {"nginx": 1.0, "envoy": 0.30}),
+        Job("/small"), {"nginx": 1.0, "envoy": 0.30}, headline=True),
+    row("tls", "small GET, TLS upstream, 64 connections",
+        Job("/small", tls=True), {"nginx": 0.95}, headline=True),
     row("large", "100 KiB GET, 16 connections",
         Job("/large", connections=16), {"nginx": 0.65, "haproxy": 0.95}),
-    row("tls", "small GET, TLS upstream, 64 connections",
-        Job("/small", tls=True), {"nginx": 0.95}),
-    row("latency", "small GET at the same offered load (64 connections, 8 ms between requests)",
-        Job("/small", think_ms=8), {"nginx": 1.0}, bar_on="p99_us"),
-    Row("routes", "small GET, the last of 10,000 routes, 64 connections", (
-        Entry("bearerd", Job("/small", routes=1), "bearerd, 1 route"),
-        Entry("bearerd", Job("/small", routes=10_000), "bearerd, 10,000 routes"),
-    ), {"bearerd, 1 route": 1.05}),
-)
-
-# Not asked for on every change: `--rows large-tls,huge`.
-MORE_ROWS = (
     row("large-tls", "100 KiB GET, TLS upstream, 16 connections",
         Job("/large", connections=16, tls=True), {"nginx": 0.85}),
     row("huge", "10 MiB GET, 16 connections",
         Job("/huge", connections=16), {"nginx": 0.65, "haproxy": 0.95}),
+    row("h2c", "small GET, HTTP/2 in clear to HTTP/1.1, 4 connections of 32 streams",
+        Job("/small", connections=4, h2c=True), {"nginx": 1.0}),
+    row("latency", "small GET at the same offered load (64 connections, 8 ms between requests)",
+        Job("/small", think_ms=8), {"nginx": 1.0}, bar_on="p99_us"),
+    pair("routes", "small GET, the last of 10,000 routes, 64 connections",
+         ("1 route", Job("/small", routes=1)), ("10,000 routes", Job("/small", routes=10_000)), 1.05),
+    pair("workers", "small GET, two workers against one, all cores, 64 connections",
+         ("1 worker", Job("/small", spread=True)),
+         ("2 workers", Job("/small", spread=True, workers=2)), 1.05),
+    pair("churn", "small GET while tokens are renewed and the file is reloaded (8 ms between requests)",
+         ("steady", Job("/small", think_ms=8)),
+         ("renewing", Job("/small", think_ms=8, churn=True)), 1.1, bar_on="p999_us"),
 )

@@ -1,4 +1,4 @@
-"""A small OAuth2 token service: the client-credentials grant, one token for the whole run."""
+"""A small OAuth2 token service: the client-credentials grant, one token for a run, or many."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from urllib.parse import parse_qs, unquote_plus
 
 CLIENT_SECRET = secrets.token_urlsafe(24)
 LIFETIME_SECONDS = 3600
+# Who is called so has to renew its token all the time.
+RENEWING = "-renewing"
+SHORT_SECONDS = 2
 
 
 class TokenService:
@@ -46,8 +49,12 @@ class TokenService:
                 if form.get("grant_type") != "client_credentials":
                     return self.answer(400, {"error": "unsupported_grant_type"})
                 service.clients.append(client)
-                self.answer(200, {"access_token": service.token, "token_type": "Bearer",
-                                  "expires_in": LIFETIME_SECONDS})
+                token, lifetime = service.token, LIFETIME_SECONDS
+                if client.endswith(RENEWING):
+                    # Each is another; the upstream takes them with a number behind.
+                    token, lifetime = f"{token}-{len(service.clients)}", SHORT_SECONDS
+                self.answer(200, {"access_token": token, "token_type": "Bearer",
+                                  "expires_in": lifetime})
 
             def basic(self) -> tuple[str, str] | None:
                 scheme, _, value = self.headers.get("Authorization", "").partition(" ")

@@ -39,12 +39,17 @@ class Upstream:
 
     def requests_seen(self) -> int:
         """All requests since the start, over both listeners."""
+        return self.seen()[0]
+
+    def seen(self) -> tuple[int, int]:
+        """All requests, and all connections, since the start, this look at them included."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         connection.request("GET", "/-/status")
         words = connection.getresponse().read().decode().split()
         connection.close()
         # "server accepts handled requests 3 3 7 Reading: ..."
-        return int(words[words.index("requests") + 3])
+        accepted, _, requests = words[words.index("requests") + 1:][:3]
+        return int(requests), int(accepted)
 
 
 def make_certificates(folder: Path) -> None:
@@ -86,6 +91,7 @@ http {{
     map $http_authorization $refused {{
         default 1;
         "Bearer {token}" 0;
+        "~^Bearer {token}-[0-9]+$" 0;
     }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;

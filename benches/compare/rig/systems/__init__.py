@@ -35,3 +35,5 @@ class Start:
 
     command: list[str]
     env: dict[str, str]
+    churned: Path | None = None
+    """The file that is written anew all the time while the load runs."""

@@ -6,6 +6,7 @@ import subprocess
 
 from ..install import bearerd_binary
 from ..process import free_port
+from ..token_service import RENEWING
 from . import Job, Site, Start
 
 
@@ -21,10 +22,12 @@ def configure(site: Site, job: Job) -> Start:
                     f"tls: {{ ca: '{site.ca}', server_name: upstream.test }} }}")
     config = site.folder / "routes.yaml"
     config.write_text(
-        HEAD.format(port=site.port, health=free_port(), token_url=site.token_url)
+        HEAD.format(port=site.port, health=free_port(), token_url=site.token_url,
+                    workers=job.workers,
+                    client=f"bearerd{RENEWING}" if job.churn else "bearerd")
         + "".join(ROUTE.format(match=match, upstream=upstream) for match in matches(job)))
     return Start([str(bearerd_binary()), "run", str(config)],
-                 {"BENCH_CLIENT_SECRET": site.client_secret})
+                 {"BENCH_CLIENT_SECRET": site.client_secret}, config if job.churn else None)
 
 
 def matches(job: Job) -> list[str]:
@@ -36,13 +39,13 @@ def matches(job: Job) -> list[str]:
 HEAD = """
 listen: 127.0.0.1:{port}
 health: 127.0.0.1:{health}
-workers: 1
+workers: {workers}
 log: {{ access: false }}
 credentials:
   api:
     client_credentials:
       token_url: {token_url}
-      client_id: bearerd
+      client_id: {client}
       client_secret: {{ env: BENCH_CLIENT_SECRET }}
 routes:
 """

@@ -16,7 +16,7 @@ def configure(site: Site, job: Job) -> Start:
     tls = f"ssl verify required ca-file {site.ca} sni str(upstream.test)" if job.tls else ""
     config = site.folder / "haproxy.cfg"
     config.write_text(CONFIG.format(port=site.port, upstream=site.upstream_of(job), tls=tls,
-                                    token=site.token))
+                                    token=site.token, protocol="proto h2" if job.h2c else ""))
     return Start(["haproxy", "-db", "-f", str(config)], {})
 
 
@@ -34,7 +34,7 @@ defaults
     http-reuse always
 
 frontend clients
-    bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{port} backlog 4096 {protocol}
     http-request set-header Authorization "Bearer {token}"
     default_backend api
 

@@ -16,7 +16,8 @@ def configure(site: Site, job: Job) -> Start:
     scheme = "https" if job.tls else "http"
     config = site.folder / "nginx.conf"
     config.write_text(CONFIG.format(folder=site.folder, port=site.port, scheme=scheme, ca=site.ca,
-                                    upstream=site.upstream_of(job), token=site.token))
+                                    upstream=site.upstream_of(job), token=site.token,
+                                    protocol="http2" if job.h2c else ""))
     return Start(["nginx", "-p", str(site.folder), "-e", str(site.folder / "nginx.error"),
                   "-c", str(config)], {})
 
@@ -36,6 +37,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     keepalive_requests 1000000000;
     keepalive_timeout 1h;
+    http2_max_concurrent_streams 128;
     upstream api {{
         server {upstream};
         keepalive 128;
@@ -43,7 +45,7 @@ http {{
         keepalive_timeout 1h;
     }}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096 {protocol};
         location / {{
             proxy_pass {scheme}://api;
             proxy_http_version 1.1;
