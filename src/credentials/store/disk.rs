@@ -48,9 +48,9 @@ pub(super) async fn lock(path: &Path) -> Result<Lock, StoreError> {
     }
 }
 
-/// The lock, of what is never held for long. Blocks for two seconds at most.
+/// The lock, of what is never held for long. Blocks for ten seconds at most.
 pub(super) fn lock_soon(path: &Path) -> io::Result<Lock> {
-    for _ in 0..200 {
+    for _ in 0..1000 {
         if let Some(lock) = try_lock(path)? {
             return Ok(lock);
         }
