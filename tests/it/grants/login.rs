@@ -172,8 +172,16 @@ fn a_login_that_others_can_read_is_not_used() {
     let proxy = TestProxy::start(&yaml);
     let answer = proxy.get("/");
     assert_eq!(answer.code(), "token_rejected");
-    assert!(String::from_utf8_lossy(&answer.body).contains("chmod 600"));
+    let told = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(!told.contains("open.login.json"), "{told}");
     assert_eq!(upstream.count(), 0);
+    // The mend is for whoever runs the proxy.
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_bearerd"));
+    doctor.args(["doctor", "open", "--config"]);
+    doctor.arg(folder().join("open.login.yaml"));
+    let told = doctor.env("SECRET", SECRET).output().unwrap().stdout;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert!(told.contains("chmod 600"), "{told}");
 }
 
 /// Its refresh token must not go to whoever the configuration names by now.
