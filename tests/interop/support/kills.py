@@ -94,6 +94,8 @@ class Lane:
         asked = self._strike(pool, leader, signal.SIGSTOP)
         wait_until("it stands still, or has renewed", lambda: asked.done() or state_of(leader) == "T")
         time.sleep(LEASE + 1)
+        # Where it took another's token there was no call of its own: the next one is not to be struck.
+        self.token_service.spare(self.name)
         leader.program.signal(signal.SIGCONT)
         self.under_way = asked.result() != "ok"
 
@@ -114,6 +116,10 @@ class Lane:
         return said
 
     def _agreed(self):
+        for replica in self.replicas:
+            if state_of(replica) == "T":
+                # Struck in the very moment in which it was spared.
+                replica.program.signal(signal.SIGCONT)
         for replica in self.replicas:
             # Else what the store has may be all that the renewal takes.
             replica.get("/api/x")

@@ -83,6 +83,10 @@ class TokenService:
         asked = {"lane": lane, "pid": pid, "signal": number.name, "at": at, "ms": ms}
         requests.post(f"{self.url}/test/strike", params=asked, timeout=5).raise_for_status()
 
+    def spare(self, lane):
+        """Strikes nobody for what comes to /token?lane= from now on."""
+        requests.post(f"{self.url}/test/strike", params={"lane": lane}, timeout=5).raise_for_status()
+
     def set_life(self, seconds):
         requests.post(f"{self.url}/test/life?seconds={seconds}", timeout=5).raise_for_status()
 

@@ -11,7 +11,8 @@
 // would hand on. POST /test/grant?sub=S tells a refresh token as that user's login would bring it, GET what its
 // renewals issued; one that is spent twice revokes its grant, which is a JSON line too.
 // POST /test/strike?lane=L&pid=P&signal=S&at=AT&ms=N sends the signal to that process so long after the next
-// request to /token?lane=L has come in (AT is "arrived"), was acted on ("spent") or was answered ("answered").
+// request to /token?lane=L has come in (AT is "arrived"), was acted on ("spent") or was answered ("answered");
+// with the lane alone, to nobody.
 
 import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
