@@ -19,7 +19,7 @@ def check(folder, text, command="check", env=None):
 
 def file_with(credential=None, routes=GOOD_ROUTE, listen=18080):
     credential = credential or client_credentials("https://login.example.com/token")
-    return routes_yaml(listen, 0, 0, credential, routes)
+    return routes_yaml(listen, 0, credential, routes)
 
 
 def test_a_good_file_is_good(tmp_path):

@@ -33,9 +33,9 @@ def preset(name, **parameters):
     return f"    preset: {name}\n{grant('with', **parameters)}"
 
 
-def routes_yaml(listen, health, admin, credential, routes):
+def routes_yaml(listen, health, credential, routes):
     return (
-        f"listen: 127.0.0.1:{listen}\nhealth: 127.0.0.1:{health}\nadmin: 127.0.0.1:{admin}\n"
+        f"listen: 127.0.0.1:{listen}\nhealth: 127.0.0.1:{health}\n"
         f"credentials:\n  api:\n{credential}routes:\n{routes}"
     )
 
@@ -77,7 +77,8 @@ class Proxy:
 
     def write(self, routes, credential=None):
         """Replaces the file in one step, as an editor or a config map does."""
-        text = routes_yaml(self.port, self.health, self.admin, credential or self.credential, routes)
+        text = routes_yaml(self.port, self.health, credential or self.credential, routes)
+        text = f"admin: 127.0.0.1:{self.admin}\n{text}"
         new = self.file.with_suffix(".new")
         new.write_text(text)
         new.replace(self.file)
