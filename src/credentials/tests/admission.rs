@@ -125,14 +125,15 @@ async fn a_thousand_credentials_call_a_dead_endpoint_once_a_pause() {
         for slot in &slots {
             drop(tokio::spawn(slot.lease(WAIT)));
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    // Those at once until the fifth has failed, and a probe after 1 s, up to 2 s, up to 4 s.
-    assert!(server.calls() <= 5 + 8 + 3, "{} calls", server.calls());
+    // Those at once until the fifth has failed, and then no more than a probe a second, however slow this machine is.
+    let most = 5 + 8 + 1 + began.elapsed().as_secs() as usize;
+    assert!(server.calls() <= most, "{} calls", server.calls());
     let error = slots[999].lease(WAIT).await.unwrap_err();
     assert_eq!(error.kind, CredentialErrorKind::Failing);
     let told = error.retry_after.unwrap();
-    assert!(told <= Duration::from_secs(6), "{told:?}");
+    assert!(told <= Duration::from_secs(31), "{told:?}");
     assert!(error.detail.contains("times in a row"), "{error}");
 
     server.up.store(true, Ordering::SeqCst);
@@ -140,7 +141,7 @@ async fn a_thousand_credentials_call_a_dead_endpoint_once_a_pause() {
     for slot in &slots {
         while slot.lease(WAIT).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            assert!(back.elapsed() < Duration::from_secs(20));
+            assert!(back.elapsed() < Duration::from_secs(120));
         }
     }
 }
