@@ -370,7 +370,8 @@ mod huge {
         // What is announced is not read at all. Else a mebibyte is, with the buffers on its way.
         for (name, most) in [("huge", 2 << 10), ("endless", 8 << 10)] {
             let after = ask(name);
-            assert!(after - before <= most, "{name}: {before} KiB, then {after}");
+            // The kernel rounds: it may tell of a little less than before.
+            assert!(after <= before + most, "{name}: {before} KiB, then {after}");
         }
         let (_, log) = {
             process.signal(rustix::process::Signal::TERM);
