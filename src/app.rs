@@ -6,6 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use tokio::runtime::Handle;
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     compile::{self, Compiled, Context, LoadError, Settings},
     config::Report,
     credentials::Credentials,
+    downstream::{ServerTls, TlsServers},
     routes::Snapshot,
     telemetry::metrics::Metrics,
     upstream::Upstreams,
@@ -45,12 +47,18 @@ struct Inner {
     credentials: Credentials,
     upstreams: Upstreams,
     key_sets: KeySets,
+    tls_servers: TlsServers,
     metrics: Metrics,
     snapshot: Arc<ArcSwap<Snapshot>>,
     settings: Settings,
+    /// Of each listener, as `settings` has them.
+    tls: Vec<Option<ListenerTls>>,
     /// Also keeps reloads one after the other.
     watched: Mutex<Vec<PathBuf>>,
 }
+
+/// The TLS of a listener, as it is now.
+pub type ListenerTls = Arc<ArcSwap<ServerConfig>>;
 
 /// What a reload led to.
 #[derive(Debug)]
@@ -78,12 +86,14 @@ impl App {
         let credentials = Credentials::new(control.clone());
         let upstreams = Upstreams::default();
         let key_sets = KeySets::new(control.clone());
+        let tls_servers = TlsServers::default();
         let metrics = Metrics::new();
         let context = Context {
             env: &*variables,
             credentials: &credentials,
             upstreams: &upstreams,
             key_sets: &key_sets,
+            tls: &tls_servers,
             metrics: &metrics,
             generation: 1,
             prewarm: true,
@@ -91,10 +101,15 @@ impl App {
         let Compiled {
             snapshot,
             settings,
+            tls,
             report,
             files,
             ..
         } = load(&origin, &context)?;
+        let tls = tls
+            .into_iter()
+            .map(|tls| Some(Arc::new(ArcSwap::new(tls?))))
+            .collect();
         let watched = Mutex::new(watched(&origin, files));
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let inner = Inner {
@@ -103,9 +118,11 @@ impl App {
             credentials,
             upstreams,
             key_sets,
+            tls_servers,
             metrics,
             snapshot,
             settings,
+            tls,
             watched,
         };
         Ok((Self(Arc::new(inner)), report))
@@ -126,6 +143,7 @@ impl App {
             credentials: &inner.credentials,
             upstreams: &inner.upstreams,
             key_sets: &inner.key_sets,
+            tls: &inner.tls_servers,
             metrics: &inner.metrics,
             generation,
             prewarm: true,
@@ -135,6 +153,7 @@ impl App {
         let Compiled {
             snapshot,
             settings,
+            tls,
             report,
             files,
             ..
@@ -146,6 +165,7 @@ impl App {
             }
         };
         inner.snapshot.store(Arc::new(snapshot));
+        inner.renew_tls(&settings, tls);
         *files_watched = watched(&inner.origin, files);
         counters.reloads_applied.inc();
         let needs_restart = differing(&inner.settings, &settings);
@@ -164,6 +184,11 @@ impl App {
     /// What was fixed at the start.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The TLS of each listener of [`Self::settings`]; a reload changes it.
+    pub fn tls(&self) -> &[Option<ListenerTls>] {
+        &self.0.tls
     }
 
     /// The cache of credentials.
@@ -186,6 +211,21 @@ impl App {
             .watched
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Connections that come from now on are shown the new certificates, on the listeners that are still in the file.
+    fn renew_tls(&self, settings: &Settings, tls: Vec<Option<ServerTls>>) {
+        for (listener, new) in settings.listen.iter().zip(tls) {
+            let mut running = self.settings.listen.iter().zip(&self.tls);
+            if let Some((_, Some(old))) =
+                running.find(|(running, _)| running.address == listener.address)
+                && let Some(new) = new
+            {
+                old.store(new);
+            }
+        }
     }
 }
 

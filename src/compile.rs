@@ -14,6 +14,7 @@ use crate::{
     callers::KeySets,
     config::{self, Loaded, Report, Resolver, interpolate::Env},
     credentials::{CredentialHandle, Credentials, grants, presets::PRESETS},
+    downstream::{ServerTls, TlsServers},
     routes::{Snapshot, table::TableBuilder},
     telemetry::metrics::Metrics,
     upstream::Upstreams,
@@ -23,14 +24,19 @@ mod callers;
 mod credentials;
 mod hosts;
 mod inject;
+mod listeners;
 mod logins;
 mod matcher;
+mod peers;
 mod routes;
 mod settings;
 mod store;
 mod upstreams;
 
-pub use self::settings::{Limits, LogSettings, Settings};
+pub use self::{
+    listeners::Listener,
+    settings::{Limits, LogSettings, Settings},
+};
 
 /// What outlives a configuration, and where variables come from.
 pub struct Context<'a> {
@@ -40,6 +46,8 @@ pub struct Context<'a> {
     pub credentials: &'a Credentials,
     /// The upstreams in use.
     pub upstreams: &'a Upstreams,
+    /// The TLS of the listeners in use.
+    pub tls: &'a TlsServers,
     /// The public keys of issuers in use.
     pub key_sets: &'a KeySets,
     /// The series of the routes.
@@ -57,6 +65,8 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Listeners, threads, limits, logs.
     pub settings: Settings,
+    /// The TLS of each listener that speaks it.
+    pub tls: Vec<Option<ServerTls>>,
     /// Every credential of the file by name, also those that no route uses.
     pub credentials: HashMap<String, CredentialHandle>,
     /// Warnings; no errors.
@@ -148,6 +158,7 @@ fn compile_with(
     let decoder = &mut loaded.decoder;
 
     let mut settings = settings::compile(&file, decoder);
+    let tls = listeners::tls(&file, decoder, &mut resolver, cx.tls);
     let store = store::compile(&file, decoder, &mut resolver);
     settings.store = store.as_ref().map(|store| store.identity);
     let callers = callers::compile(&file, decoder, &mut resolver, cx);
@@ -194,6 +205,7 @@ fn compile_with(
     Ok(Compiled {
         snapshot,
         settings,
+        tls,
         credentials: handles,
         report: loaded.into_report(),
         files,

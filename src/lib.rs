@@ -57,7 +57,7 @@
 //! ```text
 //! 0 secret clock body gather percent
 //! 1 config
-//! 2 telemetry
+//! 2 telemetry downstream
 //! 3 credentials injectors callers upstream
 //! 4 routes
 //! 5 layers
@@ -76,6 +76,7 @@ pub mod clock;
 pub mod compile;
 pub mod config;
 pub mod credentials;
+pub mod downstream;
 mod gather;
 pub mod injectors;
 pub mod layers;

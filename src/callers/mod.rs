@@ -4,24 +4,41 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName};
 
+use crate::downstream::{ClientCertificate, Peer};
+
 mod api_key;
+mod certificate;
 mod jwt;
 mod keys;
 pub mod placeholder;
+mod unix_peer;
 mod verified;
 
 pub use api_key::{ApiKey, KeyHash, KeyHashError};
+pub use certificate::{CertificateCaller, Holds};
 pub use jwt::{JwtCaller, Jwts, Proof, Refusal, claimed_end};
 pub use keys::{FetchKeys, Flight, KeySet, KeySetError, KeySets};
 pub use placeholder::{PlaceholderRefused, Placeholders};
+pub use unix_peer::UnixCaller;
 
 /// The callers of the file.
 #[derive(Debug, Default)]
 pub struct Callers {
     keys: Vec<(ApiKey, Arc<Identity>)>,
     jwts: Arc<Jwts>,
+    certificates: Vec<(CertificateCaller, Arc<Identity>)>,
+    unix: Vec<(UnixCaller, Arc<Identity>)>,
     /// Each header once, whatever the number of callers that use it.
     headers: Vec<HeaderName>,
+}
+
+/// What of a connection tells who calls, whatever its requests say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown<'a> {
+    /// The certificate that the client showed, verified.
+    pub certificate: Option<&'a ClientCertificate>,
+    /// Who is at the other end.
+    pub peer: Option<Peer>,
 }
 
 /// Who sent this request.
@@ -94,13 +111,45 @@ impl Callers {
         Self {
             keys: keys.collect(),
             jwts: Arc::new(Jwts::new(jwts)),
+            certificates: Vec::new(),
+            unix: Vec::new(),
             headers,
+        }
+    }
+
+    /// The same and those that show a certificate.
+    pub fn with_certificates(self, certificates: Vec<CertificateCaller>) -> Self {
+        let certificates = certificates.into_iter().map(|caller| {
+            let identity = Arc::new(Identity {
+                may_name_users: caller.may_name_users,
+                ..Identity::named(&caller.name)
+            });
+            (caller, identity)
+        });
+        Self {
+            certificates: certificates.collect(),
+            ..self
+        }
+    }
+
+    /// The same and those that are known by whom they run as.
+    pub fn with_unix(self, unix: Vec<UnixCaller>) -> Self {
+        let unix = unix.into_iter().map(|caller| {
+            let identity = Arc::new(Identity {
+                may_name_users: caller.may_name_users,
+                ..Identity::named(&caller.name)
+            });
+            (caller, identity)
+        });
+        Self {
+            unix: unix.collect(),
+            ..self
         }
     }
 
     /// Whether the file has callers at all.
     pub fn is_empty(&self) -> bool {
-        self.headers.is_empty()
+        self.headers.is_empty() && self.certificates.is_empty() && self.unix.is_empty()
     }
 
     /// Those that show a token: they judge subject tokens, too.
@@ -108,18 +157,20 @@ impl Callers {
         &self.jwts
     }
 
-    /// Who sent a request with these headers.
+    /// Who sent a request with these headers, on a connection that shows this.
     ///
-    /// Unknown where the file has callers and none of them is recognised, a header comes twice, or two headers name
-    /// two callers.
-    pub fn authenticate(&self, headers: &HeaderMap) -> Verdict {
-        if self.headers.is_empty() {
+    /// Unknown where the file has callers and none of them is recognised, a header comes twice, or two headers, or a
+    /// header and the connection, name two callers.
+    pub fn authenticate(&self, headers: &HeaderMap, shown: Shown<'_>) -> Verdict {
+        if self.is_empty() {
             return Verdict::Known(Caller::Anonymous);
         }
         let absent = CallerUnknown::Absent {
             bearer: !self.jwts.is_empty(),
         };
-        let mut found: Option<Arc<Identity>> = None;
+        let Ok(mut found) = self.by_connection(shown) else {
+            return Verdict::Unknown(absent);
+        };
         let mut refusal = None;
         for name in &self.headers {
             let mut values = headers.get_all(name).iter();
@@ -156,6 +207,27 @@ impl Callers {
     /// The headers that carry callers' credentials: never forwarded on a credentialed route.
     pub fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
         self.headers.iter()
+    }
+
+    /// # Errors
+    /// A connection that is two callers'.
+    fn by_connection(&self, shown: Shown<'_>) -> Result<Option<Arc<Identity>>, ()> {
+        let certificates = self.certificates.iter().filter(|(caller, _)| {
+            let certificate = shown.certificate;
+            certificate.is_some_and(|certificate| caller.holds.is_met_by(certificate))
+        });
+        let unix = self
+            .unix
+            .iter()
+            .filter(|(caller, _)| shown.peer.is_some_and(|peer| caller.is(peer)));
+        let identities = certificates
+            .map(|(_, identity)| identity)
+            .chain(unix.map(|(_, identity)| identity));
+        let mut known = identities.cloned();
+        match (known.next(), known.next()) {
+            (Some(_), Some(_)) => Err(()),
+            (known, _) => Ok(known),
+        }
     }
 
     fn by_key(&self, name: &HeaderName, value: &http::HeaderValue) -> Option<Arc<Identity>> {

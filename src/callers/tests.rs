@@ -38,7 +38,7 @@ fn named(name: &str) -> Result<Caller, CallerUnknown> {
 }
 
 fn told(callers: &Callers, headers: &HeaderMap) -> Result<Caller, CallerUnknown> {
-    match callers.authenticate(headers) {
+    match callers.authenticate(headers, Shown::default()) {
         Verdict::Known(caller) => Ok(caller),
         Verdict::Unknown(why) => Err(why),
         Verdict::Later(_) => panic!("no key is fetched here"),

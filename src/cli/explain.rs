@@ -50,7 +50,8 @@ struct Request {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let path = file::find(args.config.as_deref());
     let compiled = file::look(&path, &small_runtime()?, compile::load_file_without_secrets)?;
-    let local = compiled.settings.listen.first().copied();
+    let mut listeners = compiled.settings.listen.iter();
+    let local = listeners.find_map(|listener| listener.address.tcp());
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = Connection::new(nowhere, local.unwrap_or(nowhere));
     let explanation = explain(&compiled.snapshot, &listener, &args.request)?;
@@ -140,7 +141,7 @@ fn head(request: &Request, listener: &Connection) -> Result<Result<Head, Error>,
         format!("/{target}")
     };
     if !headers.contains_key(header::HOST) {
-        let own = listener.local.to_string();
+        let own = listener.own_host();
         let host = HeaderValue::from_str(if authority.is_empty() {
             &own
         } else {

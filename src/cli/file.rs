@@ -13,6 +13,7 @@ use crate::{
     compile::{Compiled, Context, LoadError},
     config::{Report, interpolate::process_env},
     credentials::Credentials,
+    downstream::TlsServers,
     telemetry::metrics::Metrics,
     upstream::Upstreams,
 };
@@ -39,6 +40,7 @@ pub(super) fn look(
         env: &process_env,
         credentials: &Credentials::new(runtime.handle().clone()),
         upstreams: &Upstreams::default(),
+        tls: &TlsServers::default(),
         key_sets: &KeySets::new(runtime.handle().clone()),
         metrics: &Metrics::new(),
         generation: 1,

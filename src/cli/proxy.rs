@@ -1,9 +1,7 @@
 //! The proxy as a command runs it: control runtime, app, bound listeners, reloads, the way down.
 
 use std::{
-    io,
-    net::SocketAddr,
-    process,
+    fmt, io, process,
     thread::{self, available_parallelism},
     time::Duration,
 };
@@ -26,6 +24,7 @@ use crate::{
     admin::{self, Status, Surface},
     app::{App, Origin, Variables},
     compile::LoadError,
+    config::raw::ListenAddress,
     server::{self, Bound},
     telemetry::logs,
 };
@@ -53,7 +52,7 @@ impl Proxy {
         let settings = app.settings();
         let workers = workers.or(settings.workers).unwrap_or_else(cores);
         let bound = server::bind(&settings.listen, workers)
-            .map_err(|error| listen_failure(error.address, &error.source))?;
+            .map_err(|error| listen_failure(&error.address, &error.source))?;
         let routes = app.clone();
         let status = Status::new(
             app.metrics().clone(),
@@ -67,7 +66,7 @@ impl Proxy {
             if let Some(address) = address {
                 let listener = control
                     .block_on(TcpListener::bind(address))
-                    .map_err(|error| listen_failure(address, &error))?;
+                    .map_err(|error| listen_failure(&address, &error))?;
                 let serving = admin::serve(admin::Listener::Tcp(listener), status.clone(), surface);
                 control.spawn(serving);
             }
@@ -86,7 +85,7 @@ impl Proxy {
     }
 
     /// Where clients find it.
-    pub(super) fn addresses(&self) -> &[SocketAddr] {
+    pub(super) fn addresses(&self) -> &[ListenAddress] {
         self.bound.addresses()
     }
 
@@ -205,7 +204,7 @@ fn cores() -> usize {
 }
 
 /// An address that is taken is a matter of the machine, not of the file: exit code 1.
-fn listen_failure(address: SocketAddr, error: &io::Error) -> Failure {
+fn listen_failure(address: &dyn fmt::Display, error: &io::Error) -> Failure {
     let failure = Failure::failed(format!("can't listen on {address}")).because(error);
     match error.kind() {
         io::ErrorKind::AddrInUse => failure

@@ -8,6 +8,7 @@ use jsonwebtoken::Algorithm;
 use super::{
     Context,
     credentials::{read_pem, read_secret},
+    peers,
 };
 use crate::{
     callers::{ApiKey, Callers, FetchKeys, JwtCaller, KeyHash, KeySet},
@@ -35,21 +36,35 @@ pub(super) fn compile(
     }
     let kept = claims_in_use(file);
     let (mut keys, mut jwts) = (Vec::new(), Vec::new());
+    let (mut certificates, mut unix) = (Vec::new(), Vec::new());
     for (name, caller) in callers.iter() {
-        match (&caller.api_key, &caller.jwt) {
-            (Some(key), None) => {
+        let RawCaller {
+            api_key: key,
+            jwt,
+            client_certificate,
+            unix_peer,
+            ..
+        } = &**caller;
+        match (key, jwt, client_certificate, unix_peer) {
+            (Some(key), None, None, None) => {
                 let hash = hash(name, key, decoder, resolver);
                 keys.extend(hash.map(|hash| api_key(name, caller, key, hash)));
             }
-            (None, Some(jwt)) => {
+            (None, Some(jwt), None, None) => {
                 let compiled = jwt_caller(name, caller, jwt, &kept, decoder, resolver, cx);
                 jwts.extend(compiled);
+            }
+            (None, None, Some(raw), None) => {
+                certificates.extend(peers::by_certificate(name, caller, raw, file, decoder));
+            }
+            (None, None, None, Some(raw)) => {
+                unix.extend(peers::by_user(name, caller, raw, file, decoder));
             }
             // One that could not be read has its own error.
             _ if !caller.failed.is_empty() => {}
             _ => {
                 let message = format!(
-                    "caller `{}` needs exactly one of `api_key` and `jwt`",
+                    "caller `{}` needs exactly one of `api_key`, `jwt`, `client_certificate` and `unix_peer`",
                     name.value
                 );
                 decoder.push(
@@ -60,6 +75,8 @@ pub(super) fn compile(
         }
     }
     Callers::new(keys, jwts)
+        .with_certificates(certificates)
+        .with_unix(unix)
 }
 
 fn api_key(

@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use super::listeners::{self, Listener};
 use crate::{
     config::{
         Decode, Decoder, Diagnostic, Node, Sp, Span,
-        raw::{LogFormat, RawFile, RawLimits, Workers},
+        raw::{ListenAddress, LogFormat, RawFile, RawLimits, Workers},
     },
     credentials::Fingerprint,
     routes::is_loopback,
@@ -15,7 +16,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where clients connect.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listener>,
     /// Where probes and scrapers connect.
     pub health: Option<SocketAddr>,
     /// Where operators connect.
@@ -82,7 +83,7 @@ pub(super) fn compile(file: &Sp<RawFile>, decoder: &mut Decoder) -> Settings {
     }
     let count = |n: &Sp<u64>| usize::try_from(n.value).unwrap_or(usize::MAX);
     Settings {
-        listen: file.listen.iter().map(|address| address.0).collect(),
+        listen: listeners::listeners(file),
         health: file.health.as_ref().map(|address| address.value),
         admin: file.admin.as_ref().map(|address| address.value),
         workers: match file.workers.value {
@@ -124,9 +125,14 @@ fn check_listeners(file: &Sp<RawFile>, decoder: &mut Decoder) {
         .is_some_and(|callers| !callers.0.is_empty());
     // A `callers` that could not be read has its own error.
     let open = !has_callers && !file.failed.contains(&"callers");
-    for address in file.listen.iter() {
-        let ip = address.0.ip();
-        if is_loopback(ip) || !open {
+    for listener in file.listen.iter() {
+        listeners::check(listener, decoder);
+        let address = &listener.address;
+        let local = match &**address {
+            ListenAddress::Tcp(address) => is_loopback(address.ip()),
+            ListenAddress::Unix(_) => true,
+        };
+        if !open || local {
             continue;
         }
         if !file.danger_allow_anyone.value {
@@ -152,16 +158,20 @@ fn check_listeners(file: &Sp<RawFile>, decoder: &mut Decoder) {
 
 /// No two listeners on one address. Port 0 is a new port each time.
 fn check_distinct(file: &RawFile, decoder: &mut Decoder) {
-    let listen = file.listen.iter().map(|address| (address.0, address.span));
+    let listen = file
+        .listen
+        .iter()
+        .map(|listener| (listener.address.value.clone(), listener.address.span));
     let others = [&file.health, &file.admin]
         .into_iter()
         .flatten()
-        .map(|sp| (sp.value, sp.span));
-    let all: Vec<(SocketAddr, Span)> = listen.chain(others).collect();
+        .map(|sp| (ListenAddress::Tcp(sp.value), sp.span));
+    let all: Vec<(ListenAddress, Span)> = listen.chain(others).collect();
     for (at, (address, span)) in all.iter().enumerate() {
+        let any_port = address.tcp().is_some_and(|address| address.port() == 0);
         let earlier = all[..at]
             .iter()
-            .find(|(other, _)| other == address && address.port() != 0);
+            .find(|(other, _)| other == address && !any_port);
         if let Some((_, earlier)) = earlier {
             decoder.push(
                 Diagnostic::error(*span, "this address is given twice")

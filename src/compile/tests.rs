@@ -12,6 +12,7 @@ use super::*;
 use crate::{
     callers::KeySets,
     config::Severity,
+    downstream::TlsServers,
     routes::{
         Cookies, Route,
         table::{Found, RequestView},
@@ -51,6 +52,7 @@ impl Bench {
             env: &env,
             credentials: &Credentials::new(self.runtime.handle().clone()),
             upstreams: &self.upstreams,
+            tls: &TlsServers::default(),
             key_sets: &KeySets::new(self.runtime.handle().clone()),
             metrics: &self.metrics,
             generation: 1,
@@ -123,8 +125,8 @@ fn the_smallest_file_is_enough() {
     assert_eq!(&**credential.handle.name(), "billing");
     assert!(credential.injection.is_prebuilt() && credential.overwrite);
     assert_eq!(
-        compiled.settings.listen,
-        ["127.0.0.1:8080".parse().unwrap()]
+        compiled.settings.listen[0].address.tcp(),
+        Some("127.0.0.1:8080".parse().unwrap())
     );
 }
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use super::{
     decode::{Decode, Decoder},
-    diagnostic::Diagnostic,
     node::Node,
     scalars::{ByteSize, Named, OneOrList},
     span::Sp,
@@ -15,15 +14,17 @@ use crate::{config_struct, config_words};
 mod caller;
 mod credential;
 mod emulate;
+mod listener;
 mod route;
 mod store;
 mod subject;
 mod upstream;
 
 pub use self::{
-    caller::{ApiKey, JwtAlgorithm, RawCaller, RawJwt},
+    caller::{ApiKey, JwtAlgorithm, RawCaller, RawClientCertificate, RawJwt, RawUnixPeer},
     credential::{CredentialSettings, Family, Inject, RawCredential},
     emulate::{EmulateSetting, RawEmulate, RawLogin},
+    listener::{ListenAddress, ListenerTls, RawCertificate, RawListener, SocketMode, TlsVersion},
     route::{
         Cookies, Forwarded, Match, OnExpiry, OnFailure, RawRefused, RawRoute, RawTimeouts,
         RefusedSetting, RefusedThen, StripList, TextMatch, Upgrade,
@@ -36,9 +37,9 @@ pub use self::{
 config_struct! {
     /// The whole file.
     pub struct RawFile = "the file", unavailable = ["telemetry"], extensions = "x-" {
-        /// Where clients connect, in clear (HTTP/1.1, and HTTP/2 with prior knowledge): an address or a list of them. Anything but loopback needs `callers`
-        /// or `danger_allow_anyone`.
-        required listen: OneOrList<ListenAddr>,
+        /// Where clients connect: an address, or a list of them. In clear they may speak HTTP/1.1 or, with prior knowledge,
+        /// HTTP/2. Anything but loopback and unix sockets needs `callers` or `danger_allow_anyone`.
+        required listen: OneOrList<RawListener>,
         /// More Host names (`example.com`, `*.example.com`) that a loopback or unauthenticated listener answers to, besides
         /// `localhost`, its own address and the routes' hosts.
         optional hosts: OneOrList<String>,
@@ -158,27 +159,6 @@ config_words! {
         Text = "text",
         /// For machines.
         Json = "json",
-    }
-}
-
-/// An address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenAddr(pub SocketAddr);
-
-impl Decode for ListenAddr {
-    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
-        let text = &decoder.scalar(node, "an address to listen on")?.text;
-        if text.starts_with("unix:") {
-            let error =
-                Diagnostic::error(node.span, "unix sockets are not available in this version");
-            decoder.push(error.hint("listen on a loopback address, as in `127.0.0.1:8080`"));
-            return None;
-        }
-        SocketAddr::decode(node, decoder).map(Self)
-    }
-
-    fn ty() -> Type {
-        SocketAddr::ty()
     }
 }
 

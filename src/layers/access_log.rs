@@ -104,7 +104,7 @@ impl Line {
             .map(|authority| authority.as_str());
         let host = host.or_else(|| request.headers().get(header::HOST)?.to_str().ok());
         let mut record = AccessRecord::new(request.method().clone(), request.uri(), host);
-        record.client = Some(inbound.connection.peer);
+        record.client = inbound.connection.peer.address();
         let received = request.body_mut().count();
         Self {
             record: Box::new(record),

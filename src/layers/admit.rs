@@ -10,13 +10,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{
-    HeaderMap, HeaderValue, Method, Version, header,
+    HeaderMap, Method, Version, header,
     uri::{PathAndQuery, Uri},
 };
 use tower::Service;
 
 use super::{
-    Connection, Error, Failure, Inbound, Reply,
+    Connection, Error, Failure, Inbound, Reply, browser,
     early::Early,
     fields::{self, Fields},
     hop_by_hop, http2,
@@ -27,7 +27,7 @@ use crate::{
     routes::{
         Snapshot,
         host::{Authority, AuthorityRefused},
-        is_loopback, target,
+        target,
     },
 };
 
@@ -104,7 +104,7 @@ impl Head {
         }
         let authority = authority(&parts.uri, &headers, version, connection, last)?;
         let target = check_target(parts.uri)?;
-        check_browser(&headers, fields, authority.as_deref())?;
+        browser::check(&headers, fields, authority.as_deref())?;
         check_loop(&headers, fields)?;
         Ok(Self {
             method,
@@ -131,6 +131,11 @@ impl Admitted {
     /// The head.
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// The connection that it came by.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// The configuration that the request keeps to its end.
@@ -247,7 +252,7 @@ fn authority(
         (None, _) if version == Version::HTTP_11 => {
             return Err(Error::RequestInvalid("no Host field"));
         }
-        (None, _) if is_loopback(connection.local.ip()) => {
+        (None, _) if connection.is_local() => {
             return Err(Error::RequestInvalid(
                 "no Host field; a loopback listener needs one",
             ));
@@ -270,10 +275,11 @@ fn authority(
             Ok(Some(authority))
         }
         Some(authority) => {
-            if !uri
-                .scheme_str()
-                .is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"))
-            {
+            let ours = |scheme: &str| {
+                scheme.eq_ignore_ascii_case("http")
+                    || scheme.eq_ignore_ascii_case(connection.scheme())
+            };
+            if !uri.scheme_str().is_some_and(ours) {
                 return Err(Error::RequestInvalid("the target's scheme is not http"));
             }
             parse(authority.as_str().as_bytes()).map(Some)
@@ -305,7 +311,11 @@ pub fn check_host(
     snapshot: &Snapshot,
 ) -> Result<(), Error> {
     let hosts = &snapshot.hosts;
-    let loopback = is_loopback(connection.local.ip());
+    let Some(local) = connection.local else {
+        // No web page reaches a unix socket.
+        return Ok(());
+    };
+    let loopback = connection.is_local();
     if hosts.callers && !loopback {
         return Ok(());
     }
@@ -313,9 +323,7 @@ pub fn check_host(
         // HTTP/1.0 without Host, on a wider listener: no browser does that.
         return Ok(());
     };
-    let own_port = authority
-        .port()
-        .is_none_or(|port| port == connection.local.port());
+    let own_port = authority.port().is_none_or(|port| port == local.port());
     let own = own_port
         && (authority.host() == &*connection.local_host || authority.host() == "localhost");
     let literal = !loopback && hosts.allow_anyone && authority.ip().is_some();
@@ -323,47 +331,6 @@ pub fn check_host(
         Ok(())
     } else {
         Err(Error::HostUnknown)
-    }
-}
-
-/// Browsers say where a request comes from; programs don't. Another site's is refused.
-fn check_browser(
-    headers: &HeaderMap,
-    fields: Fields,
-    authority: Option<&Authority<'_>>,
-) -> Result<(), Error> {
-    if !fields.any(fields::SEC_FETCH_SITE | fields::ORIGIN) {
-        return Ok(());
-    }
-    for site in headers.get_all("sec-fetch-site") {
-        if site != "same-origin" && site != "none" {
-            return Err(Error::OriginRefused);
-        }
-    }
-    for origin in headers.get_all(header::ORIGIN) {
-        if !is_own_origin(origin, authority) {
-            return Err(Error::OriginRefused);
-        }
-    }
-    Ok(())
-}
-
-/// Compared after parsing: a prefix test would let `http://127.0.0.1.example.com` in.
-fn is_own_origin(origin: &HeaderValue, authority: Option<&Authority<'_>>) -> bool {
-    let bytes = origin.as_bytes();
-    let Some(rest) = bytes
-        .strip_prefix(b"http://")
-        .or_else(|| bytes.strip_prefix(b"https://"))
-    else {
-        return false;
-    };
-    let default = if bytes.starts_with(b"https") { 443 } else { 80 };
-    match (Authority::parse(rest), authority) {
-        (Ok(origin), Some(own)) => {
-            origin.host() == own.host()
-                && origin.port().unwrap_or(default) == own.port().unwrap_or(default)
-        }
-        _ => false,
     }
 }
 

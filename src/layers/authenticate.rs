@@ -101,7 +101,7 @@ where
 
 fn judge(admitted: &Admitted) -> Verdict {
     let callers = &admitted.snapshot().callers;
-    callers.authenticate(&admitted.head().headers)
+    callers.authenticate(&admitted.head().headers, admitted.connection().shown())
 }
 
 pin_project! {

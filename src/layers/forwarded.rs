@@ -1,5 +1,7 @@
 //! What the upstream is told of the client: `X-Forwarded-*`, or `Forwarded` (RFC 7239).
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, HeaderValue};
 
 use super::Connection;
@@ -12,22 +14,25 @@ pub(super) fn tell_of_client(
     connection: &Connection,
     authority: Option<&Authority<'_>>,
 ) {
-    let peer = connection.peer.ip();
+    let peer = connection.peer.address().map(|address| address.ip());
+    let scheme = connection.scheme();
     match route.forwarded {
         Forwarded::Drop | Forwarded::Pass => {}
         Forwarded::XForwarded => {
-            put_text(headers, "x-forwarded-for", peer.to_string());
-            put_text(headers, "x-forwarded-proto", "http".into());
+            if let Some(peer) = peer {
+                put_text(headers, "x-forwarded-for", peer.to_string());
+            }
+            put_text(headers, "x-forwarded-proto", scheme.into());
             if let Some(authority) = authority {
                 put_text(headers, "x-forwarded-host", authority.to_string());
             }
         }
         Forwarded::Forwarded => {
             // RFC 7239, 6: an IPv6 address is bracketed, and so quoted.
-            let client = if peer.is_ipv6() {
-                format!("\"[{peer}]\"")
-            } else {
-                peer.to_string()
+            let client = match peer {
+                None => "unknown".to_owned(),
+                Some(IpAddr::V6(peer)) => format!("\"[{peer}]\""),
+                Some(IpAddr::V4(peer)) => peer.to_string(),
             };
             let host = authority
                 .map(|it| format!(";host=\"{it}\""))
@@ -35,7 +40,7 @@ pub(super) fn tell_of_client(
             put_text(
                 headers,
                 "forwarded",
-                format!("for={client}{host};proto=http"),
+                format!("for={client}{host};proto={scheme}"),
             );
         }
     }

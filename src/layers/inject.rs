@@ -172,6 +172,7 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     let origin = Origin {
         head: boxed,
         prefix,
+        scheme: connection.scheme(),
     };
     let outbound = Outbound {
         request,

@@ -19,6 +19,8 @@ pub(super) struct Origin {
     pub(super) head: Box<Head>,
     /// Bytes of the target's path that the route's base path replaced.
     pub(super) prefix: usize,
+    /// By which scheme it asked us.
+    pub(super) scheme: &'static str,
 }
 
 /// Makes the upstream's head ours.
@@ -142,7 +144,7 @@ fn map(location: &str, route: &Route, origin: &Origin) -> Option<HeaderValue> {
         format!("/{}", rest.strip_prefix(&*route.base_path)?)
     };
     let text = match (&origin.head.authority, absolute) {
-        (Some(authority), true) => format!("http://{authority}{path}"),
+        (Some(authority), true) => format!("{}://{authority}{path}", origin.scheme),
         _ => path,
     };
     HeaderValue::try_from(text).ok()

@@ -15,18 +15,19 @@ use bytes::Bytes;
 use http::Response;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::io::AsyncWriteExt;
 use tower::Service;
 
 use super::{
     handler::Handler,
+    handshake::Accepted,
     http2::{self as ours, Streams},
     io::ClientIo,
     phase::{ClientTimeouts, FAREWELL, Phase},
 };
 use crate::{
     clock::{Verdict, Watch},
-    layers::{Connection, Error, Inbound, ReplyBody, Tunnel, written},
+    layers::{Error, Inbound, ReplyBody, Tunnel, written},
     telemetry::metrics::Metrics,
 };
 
@@ -50,18 +51,15 @@ pub struct HeadLimits {
     pub fields: usize,
 }
 
-/// Serves `tcp` to its end.
-pub(super) async fn serve<S>(
-    serving: Serving<S>,
-    tcp: TcpStream,
-    connection: Connection,
-    watch: Watch,
-) where
-    S: Stack,
-{
-    let _ = tcp.set_nodelay(true);
+/// Serves a connection to its end.
+pub(super) async fn serve<S: Stack>(serving: Serving<S>, accepted: Accepted, watch: Watch) {
+    let Accepted {
+        transport,
+        spoken,
+        connection,
+    } = accepted;
     let phase = Phase::new(watch, serving.timeouts);
-    let io = TokioIo::new(ClientIo::new(tcp, Arc::clone(&phase)));
+    let io = TokioIo::new(ClientIo::new(transport, spoken, Arc::clone(&phase)));
     let handler = Handler::new(serving.stack, connection, Arc::clone(&phase));
     let mut builder = http1::Builder::new();
     if serving.limits.fields != HYPER_FIELDS {
@@ -190,6 +188,8 @@ impl<S: Stack> Future for Driven<S> {
             this.closing = true;
             this.phase.drain();
         }
+        // What TLS has agreed on is known before anything is read.
+        this.upgrade();
         if let Hyper::Http1(hyper) = &mut this.hyper {
             if closing {
                 Pin::new(&mut *hyper).graceful_shutdown();
@@ -213,7 +213,7 @@ impl<S: Stack> Future for Driven<S> {
 impl<S: Stack> Driven<S> {
     /// Goes on as HTTP/2 where the client has begun so.
     fn upgrade(&mut self) {
-        if !self.phase.speaks_http2() {
+        if !self.phase.speaks_http2() || !matches!(self.hyper, Hyper::Http1(_)) {
             return;
         }
         let Hyper::Http1(hyper) = std::mem::replace(&mut self.hyper, Hyper::Ended) else {

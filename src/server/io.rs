@@ -5,27 +5,24 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
-use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
+    handshake::Spoken,
     http2::{Blocks, PREFACE},
     phase::Phase,
     sniff::{Sniff, Sniffed},
+    transport::Transport,
 };
 use crate::gather;
 
 /// A client's socket.
 #[derive(Debug)]
 pub(super) struct ClientIo {
-    tcp: TcpStream,
+    transport: Transport,
     phase: Arc<Phase>,
     reading: Reading,
     /// What was read to know the protocol, and is to be read once more.
@@ -39,7 +36,7 @@ enum Reading {
     /// Nothing is known yet. Read by HTTP/1.1, which gets nothing of a preface.
     Sniffing(Sniff),
     Http1,
-    /// It was HTTP/2; whoever reads is to make way.
+    /// It is HTTP/2; whoever reads is to make way.
     Preface,
     Http2 {
         blocks: Blocks,
@@ -49,33 +46,39 @@ enum Reading {
 }
 
 impl ClientIo {
-    /// A socket on which the client says what it speaks.
-    pub(super) fn new(tcp: TcpStream, phase: Arc<Phase>) -> Self {
+    /// A socket of which so much is known.
+    pub(super) fn new(transport: Transport, spoken: Spoken, phase: Arc<Phase>) -> Self {
+        let reading = match spoken {
+            Spoken::Either => Reading::Sniffing(Sniff::default()),
+            Spoken::Http1 => Reading::Http1,
+            Spoken::Http2 => {
+                phase.set_speaks_http2();
+                Reading::Preface
+            }
+        };
         Self {
-            tcp,
+            transport,
             phase,
-            reading: Reading::Sniffing(Sniff::default()),
+            reading,
             again: Bytes::new(),
             stalled: false,
         }
     }
 
-    /// The same socket for HTTP/2, whose preface has come.
+    /// The same socket for HTTP/2, from its preface on.
     pub(super) fn into_http2(mut self) -> Self {
-        let mut blocks = Blocks::default();
-        blocks.read(self.again.get(PREFACE.len()..).unwrap_or_default());
+        let mut blocks = Blocks::after(PREFACE.len());
+        blocks.read(&self.again);
         self.phase.set_in_head(blocks.in_block());
         self.reading = Reading::Http2 { blocks, row: 0 };
         self
     }
 
-    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let stalled = written.is_pending();
+    fn note(&mut self, stalled: bool) {
         if stalled != self.stalled {
             self.stalled = stalled;
             self.phase.set_stalled(stalled);
         }
-        written
     }
 
     /// The first bytes: passed on as they are, unless they may begin a preface.
@@ -87,7 +90,7 @@ impl ClientIo {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         loop {
-            ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer))?;
+            ready!(Pin::new(&mut self.transport).poll_read(cx, buffer))?;
             let new = &buffer.filled()[before..];
             let held = sniff.held();
             let sniffed = if new.is_empty() {
@@ -135,7 +138,7 @@ impl Drop for ClientIo {
     fn drop(&mut self) {
         if self.phase.is_open_ended() {
             // A reset and no orderly end: the answer was cut.
-            let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+            self.transport.cut();
         }
     }
 }
@@ -166,7 +169,7 @@ impl AsyncRead for ClientIo {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.tcp).poll_read(cx, buffer);
+        let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
         let new = &buffer.filled()[before..];
         match &mut this.reading {
             Reading::Http2 { row, .. } if new.is_empty() => *row = 0,
@@ -188,8 +191,9 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
-        self.note(written)
+        let written = Pin::new(&mut self.transport).poll_write(cx, bytes);
+        self.note(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -197,20 +201,24 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = gather::poll_write(&mut self.tcp, cx, slices);
-        self.note(written)
+        let written = gather::poll_write(&mut self.transport, cx, slices);
+        self.note(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.transport.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        let flushed = Pin::new(&mut self.transport).poll_flush(cx);
+        // TLS takes what it can't send yet.
+        self.note(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }
 

@@ -1,49 +1,83 @@
 //! Sockets that accept: one for each worker, all on the same address.
 
-use std::{io, net::SocketAddr};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+};
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::{compile::Listener, config::raw::ListenAddress};
 
 /// An address that can't be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on {address}: {source}")]
 pub struct BindError {
     /// The address of the file.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// What the system says.
     pub source: io::Error,
 }
 
-/// One socket a worker for `address`; the kernel spreads connections over them.
+/// A listener's sockets.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    /// What the address really is.
+    pub(super) address: ListenAddress,
+    /// One a worker.
+    pub(super) sockets: Vec<Listening>,
+    /// Of a unix socket.
+    pub(super) file: Option<SocketFile>,
+}
+
+/// A socket that listens, not yet a runtime's.
+#[derive(Debug)]
+pub(super) enum Listening {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// One socket a worker for `listener`; the kernel spreads connections over them.
 ///
 /// # Errors
 /// [`BindError`] where the address is in use or not ours.
-pub(super) fn bind(
-    address: SocketAddr,
-    workers: usize,
-) -> Result<Vec<std::net::TcpListener>, BindError> {
-    let failed = |source| BindError { address, source };
+pub(super) fn bind(listener: &Listener, workers: usize) -> Result<Sockets, BindError> {
+    let bound = match &listener.address {
+        ListenAddress::Tcp(address) => bind_tcp(*address, workers),
+        ListenAddress::Unix(path) => bind_unix(path, listener.mode, workers),
+    };
+    bound.map_err(|source| BindError {
+        address: listener.address.clone(),
+        source,
+    })
+}
+
+fn bind_tcp(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
     // With SO_REUSEPORT a second process of this user would get a share of our connections instead of an
     // error; an ordinary socket finds out first.
-    let probe = socket(address, false).map_err(failed)?;
+    let probe = socket(address, false)?;
     let address = match address.port() {
-        0 => probe
-            .local_addr()
-            .map_err(failed)?
-            .as_socket()
-            .unwrap_or(address),
+        0 => probe.local_addr()?.as_socket().unwrap_or(address),
         _ => address,
     };
     drop(probe);
-    (0..workers)
+    let sockets: io::Result<_> = (0..workers)
         .map(|_| {
             let socket = socket(address, true)?;
             socket.listen(BACKLOG)?;
-            Ok(socket.into())
+            Ok(Listening::Tcp(socket.into()))
         })
-        .collect::<io::Result<_>>()
-        .map_err(failed)
+        .collect();
+    Ok(Sockets {
+        address: ListenAddress::Tcp(address),
+        sockets: sockets?,
+        file: None,
+    })
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -62,9 +96,81 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Hands a socket to the worker whose runtime this is called on.
-pub(super) fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
-    TcpListener::from_std(socket)
+/// All workers accept from one socket: the kernel can't spread connections over several with one name.
+fn bind_unix(path: &Path, mode: u32, workers: usize) -> io::Result<Sockets> {
+    check_free(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // Under a name that nobody knows until its permissions are right; the last step also replaces a stale socket.
+    let mut unnamed = path.as_os_str().to_owned();
+    unnamed.push(format!(".{}", std::process::id()));
+    let unnamed = PathBuf::from(unnamed);
+    let _ = fs::remove_file(&unnamed);
+    socket.bind(&SockAddr::unix(&unnamed)?)?;
+    let named = fs::set_permissions(&unnamed, fs::Permissions::from_mode(mode))
+        .and_then(|()| socket.listen(BACKLOG))
+        .and_then(|()| fs::rename(&unnamed, path));
+    if let Err(error) = named {
+        let _ = fs::remove_file(&unnamed);
+        return Err(error);
+    }
+    let file = SocketFile::of(path)?;
+    let socket = std::os::unix::net::UnixListener::from(socket);
+    Ok(Sockets {
+        address: ListenAddress::Unix(path.to_owned()),
+        sockets: shared(workers, || socket.try_clone().map(Listening::Unix))?,
+        file: Some(file),
+    })
+}
+
+fn shared(workers: usize, clone: impl Fn() -> io::Result<Listening>) -> io::Result<Vec<Listening>> {
+    (0..workers).map(|_| clone()).collect()
+}
+
+/// A socket that somebody serves, and any other file, is left alone.
+fn check_free(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(found) if found.file_type().is_socket() => {}
+        Ok(_) => {
+            let text = "there is a file of this name, and it is no socket";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// The file of a unix socket; removed when dropped, unless another has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let same = |found: fs::Metadata| found.dev() == self.device && found.ino() == self.inode;
+        if fs::symlink_metadata(&self.path).is_ok_and(same) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 const BACKLOG: i32 = 4096;

@@ -1,22 +1,33 @@
 //! Listeners, workers and their end: thread per core, nothing of a request crosses a thread.
 
-use std::{io as stdio, net::SocketAddr, sync::Arc, thread};
+use std::{io as stdio, sync::Arc, thread};
 
 use tokio::sync::watch;
 
-use crate::{app::App, clock::Watchdog, compile::Limits, stack::stack, upstream::Pools};
+use crate::{
+    app::App,
+    clock::Watchdog,
+    compile::{Limits, Listener},
+    config::raw::ListenAddress,
+    stack::stack,
+    upstream::Pools,
+};
 
+mod accept;
 mod connection;
 mod handler;
+mod handshake;
 mod http2;
 mod io;
 mod listener;
 mod phase;
 mod sniff;
+mod transport;
 mod worker;
 
 pub use connection::HeadLimits;
 pub use listener::BindError;
+use listener::{Listening, SocketFile};
 pub use phase::ClientTimeouts;
 pub use worker::WorkerLimits;
 
@@ -35,38 +46,37 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Bound {
     /// For each worker, one socket an address.
-    sockets: Vec<Vec<std::net::TcpListener>>,
-    addresses: Vec<SocketAddr>,
+    sockets: Vec<Vec<Listening>>,
+    addresses: Vec<ListenAddress>,
+    /// Removed at the end.
+    files: Vec<SocketFile>,
 }
 
-/// Binds `addresses`, for `workers` workers.
+/// Binds `listeners`, for `workers` workers.
 ///
 /// # Errors
 /// [`BindError`] for the first address that is in use or not ours.
-pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Bound, BindError> {
+pub fn bind(listeners: &[Listener], workers: usize) -> Result<Bound, BindError> {
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut bound = Vec::new();
-    for address in addresses {
-        let of_address = listener::bind(*address, workers)?;
-        bound.push(
-            of_address
-                .first()
-                .and_then(|it| it.local_addr().ok())
-                .unwrap_or(*address),
-        );
-        for (worker, socket) in sockets.iter_mut().zip(of_address) {
+    let (mut addresses, mut files) = (Vec::new(), Vec::new());
+    for listener in listeners {
+        let bound = listener::bind(listener, workers)?;
+        addresses.push(bound.address);
+        files.extend(bound.file);
+        for (worker, socket) in sockets.iter_mut().zip(bound.sockets) {
             worker.push(socket);
         }
     }
     Ok(Bound {
         sockets,
-        addresses: bound,
+        addresses,
+        files,
     })
 }
 
 impl Bound {
     /// Where clients find us; the port is the real one also where the file says 0.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
@@ -94,6 +104,7 @@ impl Bound {
                 .unwrap_or_else(|_| Err(stdio::Error::other("it panicked")));
             ended.map_err(ServeError::Worker)?;
         }
+        drop(self.files);
         Ok(())
     }
 }
@@ -118,7 +129,7 @@ fn worker_limits(limits: &Limits, workers: usize) -> WorkerLimits {
 
 /// The life of one worker's thread.
 fn work(
-    sockets: Vec<std::net::TcpListener>,
+    sockets: Vec<Listening>,
     app: &App,
     limits: WorkerLimits,
     shutdown: watch::Receiver<bool>,
@@ -126,6 +137,14 @@ fn work(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let entrances = sockets
+        .into_iter()
+        .zip(app.tls())
+        .map(|(socket, tls)| worker::Entrance {
+            socket,
+            tls: tls.clone(),
+        })
+        .collect();
     let ended = runtime.block_on(async {
         let watchdog = Watchdog::new();
         let pools = Pools::new(watchdog.clone());
@@ -141,7 +160,7 @@ fn work(
             metrics: app.metrics().clone(),
             shutdown,
         };
-        worker.run(sockets).await
+        worker.run(entrances).await
     });
     // A look-up of a name may be stuck in the blocking pool: it is not waited for.
     runtime.shutdown_background();

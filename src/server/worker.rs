@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,18 +9,21 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    accept::{Accepting, Arrived},
     connection::{HeadLimits, Serving, Stack, serve},
-    listener,
+    handshake::{Accepted, HandshakeError},
+    listener::Listening,
     phase::ClientTimeouts,
+    transport::Transport,
 };
-use crate::{clock::Watchdog, layers::Connection, telemetry::metrics::Metrics, upstream::Pools};
+use crate::{
+    app::ListenerTls, clock::Watchdog, downstream::Peer, layers::Connection,
+    telemetry::metrics::Metrics, upstream::Pools,
+};
 
 /// What bounds one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +50,19 @@ pub(super) struct Worker<S> {
     pub(super) shutdown: watch::Receiver<bool>,
 }
 
+/// A socket that accepts, and what is done with whoever comes.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    pub(super) socket: Listening,
+    pub(super) tls: Option<ListenerTls>,
+}
+
 impl<S: Stack> Worker<S> {
     /// Accepts and serves until the signal to end, then drains.
     ///
     /// # Errors
     /// Where a socket can't be handed to this runtime.
-    pub(super) async fn run(mut self, sockets: Vec<std::net::TcpListener>) -> io::Result<()> {
+    pub(super) async fn run(mut self, entrances: Vec<Entrance>) -> io::Result<()> {
         let draining = Arc::new(AtomicBool::new(false));
         let serving = Serving {
             stack: self.stack.clone(),
@@ -66,9 +75,10 @@ impl<S: Stack> Worker<S> {
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         let mut accepting = tokio::task::JoinSet::new();
-        for socket in sockets {
-            let listener = listener::adopt(socket)?;
+        for entrance in entrances {
+            let listener = Accepting::adopt(entrance.socket)?;
             let acceptor = Acceptor {
+                tls: entrance.tls,
                 serving: serving.clone(),
                 watchdog: self.watchdog.clone(),
                 slots: Arc::clone(&slots),
@@ -94,6 +104,7 @@ impl<S: Stack> Worker<S> {
 }
 
 struct Acceptor<S> {
+    tls: Option<ListenerTls>,
     serving: Serving<S>,
     watchdog: Watchdog,
     slots: Arc<Semaphore>,
@@ -102,10 +113,7 @@ struct Acceptor<S> {
 }
 
 impl<S: Stack> Acceptor<S> {
-    async fn run(self, listener: TcpListener) {
-        let Ok(local) = listener.local_addr() else {
-            return;
-        };
+    async fn run(self, listener: Accepting) {
         let mut shutdown = self.shutdown.clone();
         let ended = async move { shutdown.wait_for(|ended| *ended).await.is_ok() };
         tokio::pin!(ended);
@@ -116,12 +124,12 @@ impl<S: Stack> Acceptor<S> {
                 _ = &mut ended => break,
             };
             let Ok(slot) = slot else { return };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let arrived = tokio::select! {
+                arrived = listener.accept() => arrived,
                 _ = &mut ended => break,
             };
-            match accepted {
-                Ok((tcp, peer)) => self.spawn(tcp, peer, local, slot),
+            match arrived {
+                Ok(arrived) => self.spawn(arrived, slot),
                 Err(_) => {
                     self.serving.metrics.process().accept_errors.inc();
                     drop(slot);
@@ -130,46 +138,45 @@ impl<S: Stack> Acceptor<S> {
                 }
             }
         }
-        self.accept_the_rest(listener, local);
-    }
-
-    /// Those who had connected before the end are served still: in the kernel's queue they would be reset.
-    fn accept_the_rest(&self, listener: TcpListener, local: SocketAddr) {
-        // As the kernel has them: the runtime may not have heard of them yet.
-        let Ok(listener) = listener.into_std() else {
-            return;
-        };
+        // Those who had connected before the end are served still.
+        let mut rest = listener.into_rest();
         while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
-            && let Ok((tcp, peer)) = listener.accept()
+            && let Some(arrived) = rest.next()
         {
-            let adopted = tcp
-                .set_nonblocking(true)
-                .and_then(|()| TcpStream::from_std(tcp));
-            if let Ok(tcp) = adopted {
-                self.spawn(tcp, peer, local, slot);
-            }
+            self.spawn(arrived, slot);
         }
     }
 
-    fn spawn(
-        &self,
-        tcp: TcpStream,
-        peer: SocketAddr,
-        listener: SocketAddr,
-        slot: OwnedSemaphorePermit,
-    ) {
-        let local = tcp.local_addr().unwrap_or(listener);
+    fn spawn(&self, arrived: Arrived, slot: OwnedSemaphorePermit) {
         let metrics = self.serving.metrics.clone();
         metrics.process().connections.inc();
         metrics.process().connections_open.inc();
-        let served = serve(
-            self.serving.clone(),
-            tcp,
-            Connection::new(peer, local).with_fields(self.serving.limits.fields),
-            self.watchdog.watch(),
-        );
+        let Arrived {
+            transport,
+            connection,
+        } = arrived;
+        let connection = connection.with_fields(self.serving.limits.fields);
+        let serving = self.serving.clone();
+        let watchdog = self.watchdog.clone();
+        let tls = self.tls.as_ref().map(|tls| tls.load_full());
         self.tasks.spawn(async move {
-            served.await;
+            let peer = connection.peer;
+            let accepted = match (tls, transport) {
+                // Boxed: a connection in clear would keep the room for it.
+                (Some(tls), Transport::Tcp(tcp)) => {
+                    let limit = serving.timeouts.head;
+                    Box::pin(Accepted::over_tls(tcp, connection, tls, limit)).await
+                }
+                (_, transport) => Ok(Accepted::clear(transport, connection)),
+            };
+            match accepted {
+                Ok(accepted) => serve(serving, accepted, watchdog.watch()).await,
+                Err(HandshakeError::Left) => {}
+                Err(error) => {
+                    metrics.process().handshake_errors.inc();
+                    tracing::debug!(%peer, %error, "no TLS with a client");
+                }
+            }
             metrics.process().connections_open.dec();
             drop(slot);
         });

@@ -20,6 +20,7 @@ mod faults;
 mod grants;
 mod grpc;
 mod http2;
+mod listeners;
 mod operator;
 mod presets;
 mod reference;

@@ -49,7 +49,13 @@ fn the_handbook_has_every_code_and_no_other() {
 #[test]
 fn the_handbook_names_only_metrics_that_there_are() {
     let table = read("src/telemetry/metrics/table.rs");
-    for page in ["operations", "codes", "credentials", "security"] {
+    for page in [
+        "operations",
+        "codes",
+        "credentials",
+        "listeners",
+        "security",
+    ] {
         let text = read(&format!("docs/src/{page}.md"));
         for (at, prefix) in text.match_indices("bearerd_") {
             let rest = text[at + prefix.len()..].chars();

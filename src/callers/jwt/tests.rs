@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    callers::Shown,
     callers::{ApiKey, Caller, CallerUnknown, Callers, KeyHash, KeySetError, KeySets, Verdict},
     secret::Secret,
 };
@@ -114,7 +115,7 @@ fn knowing(issuer: &Issuer) -> Callers {
 fn ask(callers: &Callers, token: &str) -> Verdict {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
-    callers.authenticate(&headers)
+    callers.authenticate(&headers, Shown::default())
 }
 
 #[track_caller]
@@ -321,7 +322,7 @@ fn what_is_remembered_of_a_token_counts_in_its_callers_header_only() {
     assert_eq!(&*known(&callers, &token).name, "people");
     let mut headers = HeaderMap::new();
     headers.insert("x-assertion", token.parse().unwrap());
-    match callers.authenticate(&headers) {
+    match callers.authenticate(&headers, Shown::default()) {
         Verdict::Known(Caller::Known(identity)) => assert_eq!(&*identity.name, "desk"),
         other => panic!("{other:?}"),
     }
@@ -375,7 +376,7 @@ fn proofs_of_two_callers_are_refused() {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, format!("Bearer {ada}").parse().unwrap());
         headers.append(more, value.parse().unwrap());
-        callers.authenticate(&headers)
+        callers.authenticate(&headers, Shown::default())
     };
     let refused = |verdict| matches!(verdict, Verdict::Unknown(CallerUnknown::Absent { .. }));
     assert!(refused(with(&HeaderName::from_static("x-api-key"), "k")));

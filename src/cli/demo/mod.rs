@@ -26,7 +26,11 @@ use super::{
     run::init_log,
     signals::Signals,
 };
-use crate::{app::Origin, config::interpolate::process_env, telemetry::logs::Format};
+use crate::{
+    app::Origin,
+    config::{interpolate::process_env, raw::ListenAddress},
+    telemetry::logs::Format,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -48,7 +52,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let lookup = move |name: &str| variables.get(name).cloned().or_else(|| process_env(name));
     let proxy = Proxy::start(origin, Arc::new(lookup), Some(1))?;
-    let Some(address) = proxy.addresses().first().copied() else {
+    let Some(address) = proxy.addresses().first().and_then(ListenAddress::tcp) else {
         return Err(Failure::failed("the demo has no listener"));
     };
     data(introduction(address))?;

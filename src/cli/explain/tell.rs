@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderName, HeaderValue, header};
 
 use crate::{
-    callers::{self, Caller},
+    callers::{self, Caller, Shown},
     credentials::DPOP,
     injectors::{Injector, Place, Rendered},
     layers::{self, Connection, Error, Head},
@@ -24,7 +24,9 @@ use crate::{
 
 /// Writes what happens, stage by stage, up to the error that ends it. Whether the request is sent on.
 pub(super) fn request(text: &mut String, snapshot: &Snapshot, head: Head) -> Result<bool, Error> {
-    let caller = snapshot.callers.authenticate(&head.headers);
+    let caller = snapshot
+        .callers
+        .authenticate(&head.headers, Shown::default());
     let view = RequestView {
         host: head.authority.as_ref().map(|it| it.host()),
         path: head.target.path(),
@@ -92,7 +94,7 @@ fn subject(text: &mut String, route: &Route) {
 pub(super) fn unknown_host(text: &mut String, listener: &Connection) {
     let note = format!(
         "{} answers 421 to this host unless `hosts:` names it",
-        listener.local
+        listener.own_host()
     );
     line(text, "host", note);
 }

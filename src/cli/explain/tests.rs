@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    callers::KeySets, compile::Context, credentials::Credentials, telemetry::metrics::Metrics,
-    upstream::Upstreams,
+    callers::KeySets, compile::Context, credentials::Credentials, downstream::TlsServers,
+    telemetry::metrics::Metrics, upstream::Upstreams,
 };
 
 const FILE: &str = r#"
@@ -58,6 +58,7 @@ fn explain_in(file: &str, method: &str, url: &str, headers: &[&str]) -> Explanat
         env: &|_| None,
         credentials: &Credentials::new(runtime.handle().clone()),
         upstreams: &Upstreams::default(),
+        tls: &TlsServers::default(),
         key_sets: &KeySets::new(runtime.handle().clone()),
         metrics: &Metrics::new(),
         generation: 1,

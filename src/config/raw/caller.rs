@@ -15,11 +15,15 @@ use crate::{
 
 config_struct! {
     /// One who may use the proxy: exactly one way to recognise it.
-    pub struct RawCaller = "a caller", unavailable = ["client_certificate", "unix_peer"] {
+    pub struct RawCaller = "a caller" {
         /// A key that it sends in a header.
         optional api_key: ApiKey,
         /// A token of an issuer that it sends in a header: all who have such a token are this caller.
         optional jwt: RawJwt,
+        /// A certificate that it shows on a listener with `client_ca`.
+        optional client_certificate: RawClientCertificate,
+        /// Whom it runs as on this machine, where it comes by a unix socket.
+        optional unix_peer: RawUnixPeer,
         /// Lets it say, on routes with `subject: { header: NAME }`, which user a request is for.
         default("false") may_name_users: bool,
     }
@@ -34,6 +38,28 @@ config_struct! {
         optional sha256: MaskedText,
         /// The key itself, kept as a hash.
         optional key: SecretSource,
+    }
+}
+
+config_struct! {
+    /// What of a certificate makes it a caller's: exactly one of these.
+    pub struct RawClientCertificate = "a client certificate" {
+        /// A DNS name or a URI of its subject alternative name.
+        optional san: String,
+        /// Its SPIFFE id, as in `spiffe://example.org/billing`; `/*` at its end stands for all below.
+        optional spiffe: String,
+        /// Its subject as RFC 4514 has it, most particular first: `CN=batch,O=Example`.
+        optional subject: String,
+    }
+}
+
+config_struct! {
+    /// Whom a caller runs as: all of what is given.
+    pub struct RawUnixPeer = "a unix peer" {
+        /// Its user, by number: `id -u NAME`.
+        optional uid: u64,
+        /// Its group, by number: `id -g NAME`. Its further groups do not count.
+        optional gid: u64,
     }
 }
 

@@ -17,7 +17,15 @@ pub(in crate::server) struct Blocks {
 }
 
 impl Blocks {
-    /// Reads on. The connection's preface is no frame and not for here.
+    /// Frames begin after so many bytes: the connection's preface is none.
+    pub(in crate::server) fn after(preface: usize) -> Self {
+        Self {
+            left: preface,
+            ..Self::default()
+        }
+    }
+
+    /// Reads on.
     pub(in crate::server) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left > 0 {

@@ -34,6 +34,8 @@ pub struct ProcessMetrics {
     pub accept_errors: Counter,
     /// Connections that ended in an error, heads that hyper could not parse among them.
     pub connection_errors: Counter,
+    /// Connections on which no TLS could be agreed on.
+    pub handshake_errors: Counter,
     /// Requests sent again with another credential.
     pub replays: Counter,
     /// Configurations that took the place of another.
@@ -134,6 +136,7 @@ impl ProcessMetrics {
         );
         samples.counter(&table::ACCEPT_ERRORS, &[], self.accept_errors.get());
         samples.counter(&table::CONNECTION_ERRORS, &[], self.connection_errors.get());
+        samples.counter(&table::HANDSHAKE_ERRORS, &[], self.handshake_errors.get());
         samples.counter(&table::REPLAYS, &[], self.replays.get());
         samples.counter(&table::RELOADS, &["applied"], self.reloads_applied.get());
         samples.counter(&table::RELOADS, &["refused"], self.reloads_refused.get());

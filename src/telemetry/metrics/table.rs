@@ -92,6 +92,8 @@ metrics! {
         "Connections that could not be accepted.";
     CONNECTION_ERRORS: Counter "bearerd_connection_errors_total" []
         "Connections that ended in an error, heads that could not be parsed among them.";
+    HANDSHAKE_ERRORS: Counter "bearerd_tls_handshake_errors_total" []
+        "Connections from clients on which no TLS could be agreed on.";
     RELOADS: Counter "bearerd_config_reloads_total" ["outcome"]
         "Reloads of the configuration: applied, or refused and the old one kept.";
     PANICS: Counter "bearerd_panics_total" []

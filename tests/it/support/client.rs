@@ -4,7 +4,10 @@ use std::{
     io::ErrorKind,
     net::{Shutdown, SocketAddr, TcpStream},
     ops::Deref,
+    sync::Arc,
 };
+
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
 use super::{
     PATIENCE, canary,
@@ -15,6 +18,10 @@ use super::{
 pub struct Client {
     wire: Wire,
     stream: TcpStream,
+    /// The certificates that the proxy showed.
+    pub shown: Vec<Vec<u8>>,
+    /// Whether the session went on from an earlier one.
+    pub resumed: bool,
 }
 
 /// What came back.
@@ -36,7 +43,39 @@ impl Client {
         Self {
             wire: Wire::new(stream.try_clone().unwrap()),
             stream,
+            shown: Vec::new(),
+            resumed: false,
         }
+    }
+
+    /// Connects over TLS; says why where that is refused.
+    pub fn over_tls(
+        address: SocketAddr,
+        config: ClientConfig,
+        name: &str,
+    ) -> Result<Self, std::io::Error> {
+        Self::connect(address).into_tls(config, name)
+    }
+
+    /// The same connection over TLS, whatever was sent in clear before.
+    pub fn into_tls(self, config: ClientConfig, name: &str) -> Result<Self, std::io::Error> {
+        let name = name.to_owned().try_into().unwrap();
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut tls = StreamOwned::new(session, self.stream.try_clone().unwrap());
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock)?;
+        }
+        let (shown, resumed) = {
+            let shown = tls.conn.peer_certificates().unwrap_or_default();
+            let resumed = tls.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+            (shown.iter().map(|it| it.to_vec()).collect(), resumed)
+        };
+        Ok(Self {
+            wire: Wire::new(tls),
+            shown,
+            resumed,
+            ..self
+        })
     }
 
     /// Sends; a proxy that has closed its side already is no error.

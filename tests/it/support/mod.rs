@@ -28,7 +28,7 @@ pub use self::{
     process::{Process, bearerd},
     proxy::{TestProxy, text_of},
     relay::Relay,
-    tls::Authority,
+    tls::{Authority, Pair},
     tokens::{TokenAnswer, TokenEndpoint},
     upstream::{Exchange, Upstream},
     wire::{End, Message},

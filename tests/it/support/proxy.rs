@@ -15,6 +15,7 @@ use std::{
 use bearerd::{
     app::{App, Origin, Reloaded, Variables},
     compile::LoadError,
+    config::raw::ListenAddress,
     credentials::CredentialError,
     server,
 };
@@ -50,7 +51,10 @@ impl TestProxy {
         let started = App::start(Origin::File(file.clone()), variables, control().handle());
         let (app, _) = started.unwrap_or_else(|error| panic!("{yaml}\n{}", text_of(&error)));
         let bound = server::bind(&app.settings().listen, workers).unwrap();
-        let address = bound.addresses()[0];
+        let mut addresses = bound.addresses().iter();
+        let address = addresses
+            .find_map(ListenAddress::tcp)
+            .unwrap_or_else(super::closed_port);
         let (shutdown, ended) = watch::channel(false);
         let serving = thread::spawn({
             let app = app.clone();

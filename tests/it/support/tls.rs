@@ -1,10 +1,18 @@
 //! A certificate authority of the tests' own.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType,
+};
 use rustls::{
-    RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -44,6 +52,62 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
+    /// A certificate with these names (URIs where they have a colon) for the subject `CN=test,O=Tests`, and its key.
+    pub fn pair(&self, names: &[&str]) -> Pair {
+        let pair = Pair::new();
+        self.renew(&pair, names);
+        pair
+    }
+
+    /// Another certificate in the place of `pair`.
+    pub fn renew(&self, pair: &Pair, names: &[&str]) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, "Tests");
+        params.distinguished_name.push(DnType::CommonName, "test");
+        params.subject_alt_names = names
+            .iter()
+            .map(|name| match name.contains(':') {
+                true => SanType::URI((*name).try_into().unwrap()),
+                false => SanType::DnsName((*name).try_into().unwrap()),
+            })
+            .collect();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(pair.cert(), certificate.pem()).unwrap();
+        std::fs::write(pair.key(), key.serialize_pem()).unwrap();
+    }
+
+    /// A client that trusts this authority, offers these protocols, and shows `pair` where it is asked.
+    pub fn trusting(&self, protocols: &[&str], pair: Option<&Pair>) -> ClientConfig {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots());
+        let mut config = match pair {
+            None => builder.with_no_client_auth(),
+            Some(pair) => {
+                let chain = vec![CertificateDer::from_pem_file(pair.cert()).unwrap()];
+                let key = PrivateKeyDer::from_pem_file(pair.key()).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
+        config
+    }
+
+    /// Itself, as what is trusted.
+    pub fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(&self.file).unwrap())
+            .unwrap();
+        roots
+    }
+
     /// What a server that is called `name` needs; `expired` in the name makes its certificate so.
     pub fn server(&self, name: &str) -> Arc<ServerConfig> {
         self.server_for(name, None)
@@ -51,12 +115,8 @@ impl Authority {
 
     /// As [`Self::server`], for clients only that show a certificate of this authority.
     pub fn server_of_known_clients(&self, name: &str) -> Arc<ServerConfig> {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(&self.file).unwrap())
-            .unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+        let verifier = WebPkiClientVerifier::builder_with_provider(self.roots().into(), provider);
         self.server_for(name, Some(verifier.build().unwrap()))
     }
 
@@ -87,6 +147,45 @@ impl Authority {
             )
             .unwrap();
         Arc::new(config)
+    }
+}
+
+/// A certificate and its key, in files of a folder of their own.
+pub struct Pair(PathBuf);
+
+impl Pair {
+    fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pair-{}-{number}", std::process::id());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    /// The certificate, as PEM.
+    pub fn cert(&self) -> PathBuf {
+        self.0.join("cert.pem")
+    }
+
+    /// The key, as PEM.
+    pub fn key(&self) -> PathBuf {
+        self.0.join("key.pem")
+    }
+
+    /// As the file has it.
+    pub fn yaml(&self) -> String {
+        format!(
+            "cert: '{}', key: {{ file: '{}' }}",
+            self.cert().display(),
+            self.key().display()
+        )
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
