@@ -1,6 +1,11 @@
 //! `listen:` where clients connect; TLS is made ready here, so that what is unusable there is an error of the file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ipnet::IpNet;
 
 use super::credentials::{read_pem, read_secret};
 use crate::{
@@ -20,6 +25,8 @@ pub struct Listener {
     pub tls: bool,
     /// Permissions of a unix socket.
     pub mode: u32,
+    /// From where the PROXY protocol is spoken.
+    pub proxies: Arc<[IpNet]>,
 }
 
 /// The listeners as they are bound at the start.
@@ -27,13 +34,23 @@ pub(super) fn listeners(file: &RawFile) -> Vec<Listener> {
     let listener = |raw: &Sp<RawListener>| Listener {
         address: raw.address.value.clone(),
         tls: raw.tls.is_some(),
+        proxies: proxies(raw),
         mode: raw.mode.as_ref().map_or(OWNER_ALONE, |mode| mode.0),
     };
     file.listen.iter().map(listener).collect()
 }
 
+fn proxies(raw: &RawListener) -> Arc<[IpNet]> {
+    let from = raw.proxy_protocol.iter().flat_map(|it| it.from.iter());
+    from.map(|network| network.0).collect()
+}
+
 /// What a unix socket does not have, and what only it has.
 pub(super) fn check(raw: &RawListener, decoder: &mut Decoder) {
+    if let (ListenAddress::Unix(_), Some(proxied)) = (&raw.address.value, &raw.proxy_protocol) {
+        let error = Diagnostic::error(proxied.span, "a unix socket has no PROXY protocol");
+        decoder.push(error.hint("remove `proxy_protocol`, or have the balancer connect by TCP"));
+    }
     match (&raw.address.value, &raw.tls, &raw.mode) {
         (ListenAddress::Unix(_), Some(tls), _) => decoder.push(
             Diagnostic::error(tls.span, "a unix socket has no TLS")

@@ -24,7 +24,10 @@ pub use self::{
     caller::{ApiKey, JwtAlgorithm, RawCaller, RawClientCertificate, RawJwt, RawUnixPeer},
     credential::{CredentialSettings, Family, Inject, RawCredential},
     emulate::{EmulateSetting, RawEmulate, RawLogin},
-    listener::{ListenAddress, ListenerTls, RawCertificate, RawListener, SocketMode, TlsVersion},
+    listener::{
+        ListenAddress, ListenerTls, Network, RawCertificate, RawListener, RawProxyProtocol,
+        SocketMode, TlsVersion,
+    },
     route::{
         Cookies, Forwarded, Match, OnExpiry, OnFailure, RawRefused, RawRoute, RawTimeouts,
         RefusedSetting, RefusedThen, StripList, TextMatch, Upgrade,

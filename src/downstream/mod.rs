@@ -4,10 +4,12 @@ use std::{fmt, net::SocketAddr};
 
 mod certificate;
 mod name;
+mod proxy_protocol;
 mod tls;
 
 pub use self::{
     certificate::ClientCertificate,
+    proxy_protocol::{Proxied, ProxyHeaderError, read_header},
     tls::{Certificate, ServerTls, ServerTlsError, TlsServers, TlsSettings, Versions},
 };
 

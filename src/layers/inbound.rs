@@ -80,6 +80,14 @@ impl Connection {
         Self { fields, ..self }
     }
 
+    /// The same on behalf of a client that a balancer has named.
+    pub fn for_client(self, client: SocketAddr) -> Self {
+        Self {
+            peer: Peer::Ip(client),
+            ..self
+        }
+    }
+
     /// The same over TLS.
     pub fn over_tls(self, tls: ClientTls) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! TLS with a client, and what it tells.
+//! What comes before HTTP: who a balancer says the client is, and TLS.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{phase::FAREWELL, transport::Transport};
 use crate::{
-    downstream::ClientCertificate,
+    downstream::{ClientCertificate, Proxied, ProxyHeaderError, read_header},
     layers::{ClientTls, Connection, Error, written},
 };
 
@@ -55,6 +55,24 @@ impl Accepted {
             transport,
             spoken: Spoken::Either,
             connection,
+        }
+    }
+
+    /// A connection whose balancer has said who its client is, within `limit`.
+    ///
+    /// Where it connected to is not asked: which hosts are answered depends on our own address.
+    ///
+    /// # Errors
+    /// [`ProxyHeaderError`] where it has not.
+    pub(super) async fn named(
+        tcp: &mut TcpStream,
+        connection: Connection,
+        limit: Duration,
+    ) -> Result<Connection, ProxyHeaderError> {
+        let told = timeout(limit, read_header(tcp)).await;
+        match told.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            Proxied::For { client, .. } => Ok(connection.for_client(client)),
+            Proxied::Itself => Ok(connection),
         }
     }
 

@@ -140,9 +140,11 @@ fn work(
     let entrances = sockets
         .into_iter()
         .zip(app.tls())
-        .map(|(socket, tls)| worker::Entrance {
+        .zip(&app.settings().listen)
+        .map(|((socket, tls), listener)| worker::Entrance {
             socket,
             tls: tls.clone(),
+            proxies: Arc::clone(&listener.proxies),
         })
         .collect();
     let ended = runtime.block_on(async {

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use ipnet::IpNet;
+use rustls::ServerConfig;
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -55,6 +61,8 @@ pub(super) struct Worker<S> {
 pub(super) struct Entrance {
     pub(super) socket: Listening,
     pub(super) tls: Option<ListenerTls>,
+    /// From where the PROXY protocol is spoken.
+    pub(super) proxies: Arc<[IpNet]>,
 }
 
 impl<S: Stack> Worker<S> {
@@ -79,6 +87,7 @@ impl<S: Stack> Worker<S> {
             let listener = Accepting::adopt(entrance.socket)?;
             let acceptor = Acceptor {
                 tls: entrance.tls,
+                proxies: entrance.proxies,
                 serving: serving.clone(),
                 watchdog: self.watchdog.clone(),
                 slots: Arc::clone(&slots),
@@ -105,6 +114,7 @@ impl<S: Stack> Worker<S> {
 
 struct Acceptor<S> {
     tls: Option<ListenerTls>,
+    proxies: Arc<[IpNet]>,
     serving: Serving<S>,
     watchdog: Watchdog,
     slots: Arc<Semaphore>,
@@ -159,27 +169,62 @@ impl<S: Stack> Acceptor<S> {
         let serving = self.serving.clone();
         let watchdog = self.watchdog.clone();
         let tls = self.tls.as_ref().map(|tls| tls.load_full());
+        let proxied = self.is_proxied(connection.peer);
         self.tasks.spawn(async move {
-            let peer = connection.peer;
-            let accepted = match (tls, transport) {
+            let accepted = match transport {
                 // Boxed: a connection in clear would keep the room for it.
-                (Some(tls), Transport::Tcp(tcp)) => {
+                Transport::Tcp(tcp) if proxied || tls.is_some() => {
                     let limit = serving.timeouts.head;
-                    Box::pin(Accepted::over_tls(tcp, connection, tls, limit)).await
+                    Box::pin(prepare(tcp, connection, proxied, tls, limit, &metrics)).await
                 }
-                (_, transport) => Ok(Accepted::clear(transport, connection)),
+                transport => Some(Accepted::clear(transport, connection)),
             };
-            match accepted {
-                Ok(accepted) => serve(serving, accepted, watchdog.watch()).await,
-                Err(HandshakeError::Left) => {}
-                Err(error) => {
-                    metrics.process().handshake_errors.inc();
-                    tracing::debug!(%peer, %error, "no TLS with a client");
-                }
+            if let Some(accepted) = accepted {
+                serve(serving, accepted, watchdog.watch()).await;
             }
             metrics.process().connections_open.dec();
             drop(slot);
         });
+    }
+
+    fn is_proxied(&self, peer: Peer) -> bool {
+        let contains =
+            |address: SocketAddr| self.proxies.iter().any(|it| it.contains(&address.ip()));
+        !self.proxies.is_empty() && peer.address().is_some_and(contains)
+    }
+}
+
+/// Does what comes before HTTP; `None` where it came to nothing.
+async fn prepare(
+    mut tcp: TcpStream,
+    mut connection: Connection,
+    proxied: bool,
+    tls: Option<Arc<ServerConfig>>,
+    limit: Duration,
+    metrics: &Metrics,
+) -> Option<Accepted> {
+    let peer = connection.peer;
+    if proxied {
+        connection = match Accepted::named(&mut tcp, connection, limit).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                metrics.process().connection_errors.inc();
+                tracing::debug!(%peer, %error, "a balancer does not say who its client is");
+                return None;
+            }
+        };
+    }
+    let Some(tls) = tls else {
+        return Some(Accepted::clear(Transport::Tcp(tcp), connection));
+    };
+    match Accepted::over_tls(tcp, connection, tls, limit).await {
+        Ok(accepted) => Some(accepted),
+        Err(HandshakeError::Left) => None,
+        Err(error) => {
+            metrics.process().handshake_errors.inc();
+            tracing::debug!(%peer, %error, "no TLS with a client");
+            None
+        }
     }
 }
 

@@ -1,6 +1,12 @@
 //! `listen:` where clients connect, and what they speak there.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use ipnet::IpNet;
 
 use crate::{
     config::{
@@ -8,6 +14,7 @@ use crate::{
         decode::{Decode, Decoder},
         diagnostic::Diagnostic,
         node::Node,
+        scalars::OneOrList,
         table::Type,
     },
     config_struct, config_words,
@@ -20,8 +27,19 @@ config_struct! {
         required address: ListenAddress,
         /// Makes it speak TLS: HTTP/2 and HTTP/1.1, as client and proxy agree (ALPN).
         optional tls: ListenerTls,
+        /// Has load balancers say who the client is.
+        optional proxy_protocol: RawProxyProtocol,
         /// Who may connect to a unix socket, as its permissions in octal: its owner alone where nothing else is said.
         optional mode: SocketMode,
+    }
+}
+
+config_struct! {
+    /// The PROXY protocol, versions 1 and 2.
+    pub struct RawProxyProtocol = "proxy_protocol" {
+        /// The balancers' networks, as in `10.0.0.0/8`: whoever connects from there begins with a header, or is not
+        /// served. From elsewhere nobody is believed.
+        required from: OneOrList<Network>,
     }
 }
 
@@ -112,6 +130,31 @@ impl Decode for ListenAddress {
             SocketAddr::ty(),
             Type::Scalar("`unix:` and a path", None),
         ])
+    }
+}
+
+/// Addresses with one prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(pub IpNet);
+
+impl Decode for Network {
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        let text = &decoder.scalar(node, "a network")?.text;
+        let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        let network = text.parse::<IpNet>().ok().or_else(one);
+        // Bits behind the prefix are a slip of somebody who meant something else.
+        if let Some(network) = network.filter(|network| network.network() == network.addr()) {
+            return Some(Self(network));
+        }
+        let error = Diagnostic::error(node.span, "this is no network");
+        decoder.push(
+            error.hint("write its first address and the length of its prefix, as in `10.0.0.0/8`"),
+        );
+        None
+    }
+
+    fn ty() -> Type {
+        Type::Scalar("network", None)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where clients connect: by TLS or by a unix socket, and as whom.
 
+mod balancers;
 mod clients;
 mod tls;
 mod unix;
