@@ -36,6 +36,8 @@ pub struct Settings {
 pub struct Limits {
     /// Client connections at once.
     pub connections: usize,
+    /// Requests under way at once.
+    pub requests: usize,
     /// Bytes of one request's head.
     pub header_bytes: usize,
     /// Header fields of one request.
@@ -92,6 +94,7 @@ pub(super) fn compile(file: &Sp<RawFile>, decoder: &mut Decoder) -> Settings {
         },
         limits: Limits {
             connections: count(&limits.connections),
+            requests: count(&limits.requests),
             header_bytes: usize::try_from(limits.header_bytes.0).unwrap_or(usize::MAX),
             headers: count(&limits.headers),
             streams: u32::try_from(limits.streams.value).unwrap_or(u32::MAX),
@@ -185,6 +188,7 @@ fn check_distinct(file: &RawFile, decoder: &mut Decoder) {
 fn check_limits(limits: &RawLimits, decoder: &mut Decoder) {
     let counts = [
         &limits.connections,
+        &limits.requests,
         &limits.headers,
         &limits.streams,
         &limits.upstream_connections,

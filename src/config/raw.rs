@@ -116,8 +116,11 @@ config_struct! {
 config_struct! {
     /// Bounds on what clients and upstreams can make the proxy hold.
     pub struct RawLimits = "limits" {
-        /// Client connections at once, over all listeners and workers.
+        /// Client connections at once, over all listeners and workers, each of which takes its share: the next wait in the
+        /// kernel's queue.
         default("10000") connections: u64,
+        /// Requests under way at once, over all connections and workers: the next get 503 `overloaded`.
+        default("10000") requests: u64,
         /// Bytes of one request's head.
         default("64KiB") header_bytes: ByteSize,
         /// Header fields of one request.

@@ -171,7 +171,11 @@ fn admit(
         request,
         connection,
         received,
+        too_many,
     } = inbound;
+    if too_many {
+        return Err(Error::Overloaded);
+    }
     let (parts, body) = request.into_parts();
     let head = Head::parse(parts, &connection, last)?;
     check_host(head.authority.as_deref(), &connection, &snapshot)?;

@@ -17,6 +17,9 @@ pub enum Error {
     /// The head of the request is not one that may be passed on.
     #[error("{0}")]
     RequestInvalid(&'static str),
+    /// More requests are under way than the limits allow.
+    #[error("more requests are under way than this proxy takes at once")]
+    Overloaded,
     /// The head has more fields than are taken.
     #[error("the head of the request has too many fields")]
     HeadTooLarge,
@@ -131,6 +134,7 @@ impl Error {
         };
         match self {
             Self::RequestInvalid(_) => row("request_invalid", S::BAD_REQUEST, "Invalid request", "http_request_error", None),
+            Self::Overloaded => row("overloaded", S::SERVICE_UNAVAILABLE, "Too many requests at once", "connection_limit_reached", None),
             Self::HeadTooLarge => row("header_too_large", S::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request head too large", "http_request_error", None),
             Self::HeadTimeout => row("request_timeout", S::REQUEST_TIMEOUT, "Request head too slow", "http_request_error", None),
             Self::MethodRefused => row("method_refused", S::METHOD_NOT_ALLOWED, "Method not served", "http_request_denied", None),
@@ -160,7 +164,7 @@ impl Error {
         match self {
             Self::Credential(error) => error.retry_after,
             Self::CallerUnknown(CallerUnknown::NoKeys) => Some(Duration::from_secs(5)),
-            Self::Upstream(SendError::PoolFull) => Some(Duration::from_secs(1)),
+            Self::Overloaded | Self::Upstream(SendError::PoolFull) => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -24,6 +24,8 @@ pub struct Inbound {
     pub connection: Arc<Connection>,
     /// When its head was complete.
     pub received: Instant,
+    /// Whether more requests are under way than are taken at once.
+    pub too_many: bool,
 }
 
 /// What is known of a client's connection.

@@ -273,6 +273,7 @@ mod tests {
             request: http::Request::new(RequestBody::empty()),
             connection: Arc::new(Connection::new(local, local)),
             received: now(),
+            too_many: false,
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{
     handshake::Accepted,
     http2::{self as ours, Streams},
     io::ClientIo,
-    phase::{ClientTimeouts, FAREWELL, Phase},
+    phase::{ClientTimeouts, FAREWELL, Load, Phase},
 };
 use crate::{
     clock::{Verdict, Watch},
@@ -38,6 +38,7 @@ pub(super) struct Serving<S> {
     pub(super) limits: HeadLimits,
     pub(super) streams: u32,
     pub(super) timeouts: ClientTimeouts,
+    pub(super) load: Arc<Load>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) metrics: Metrics,
 }
@@ -58,7 +59,7 @@ pub(super) async fn serve<S: Stack>(serving: Serving<S>, accepted: Accepted, wat
         spoken,
         connection,
     } = accepted;
-    let phase = Phase::new(watch, serving.timeouts);
+    let phase = Phase::new(watch, serving.timeouts, serving.load);
     let io = TokioIo::new(ClientIo::new(transport, spoken, Arc::clone(&phase)));
     let handler = Handler::new(serving.stack, connection, Arc::clone(&phase));
     let mut builder = http1::Builder::new();

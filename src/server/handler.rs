@@ -75,6 +75,7 @@ where
             request: request.map(RequestBody::new),
             connection: Arc::clone(&self.connection),
             received: now(),
+            too_many: busy.is_too_many(),
         };
         // The stack is always ready.
         let mut stack = self.stack.lock().unwrap_or_else(PoisonError::into_inner);

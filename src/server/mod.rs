@@ -113,6 +113,7 @@ impl Bound {
 fn worker_limits(limits: &Limits, workers: usize) -> WorkerLimits {
     WorkerLimits {
         connections: limits.connections.div_ceil(workers.max(1)),
+        requests: limits.requests.div_ceil(workers.max(1)),
         head: HeadLimits {
             bytes: limits.header_bytes,
             fields: limits.headers,

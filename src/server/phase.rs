@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -21,11 +21,42 @@ pub struct ClientTimeouts {
     pub write: Duration,
 }
 
+/// The requests under way on all connections of a worker, which is one thread.
+#[derive(Debug)]
+pub(super) struct Load {
+    requests: AtomicUsize,
+    limit: usize,
+}
+
+impl Load {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            requests: AtomicUsize::new(0),
+            limit,
+        })
+    }
+
+    fn begin(&self) {
+        self.requests
+            .store(self.requests.load(Relaxed) + 1, Relaxed);
+    }
+
+    fn end(&self) {
+        let requests = self.requests.load(Relaxed);
+        self.requests.store(requests.saturating_sub(1), Relaxed);
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.requests.load(Relaxed) > self.limit
+    }
+}
+
 /// What a connection is doing; shared by its socket and its requests, which run in one thread.
 #[derive(Debug)]
 pub(super) struct Phase {
     watch: Watch,
     timeouts: ClientTimeouts,
+    load: Arc<Load>,
     /// Requests under way: at most one in HTTP/1.1, one a stream in HTTP/2.
     requests: AtomicU32,
     /// A head has begun and is not complete.
@@ -47,11 +78,12 @@ pub(super) struct Phase {
 }
 
 impl Phase {
-    pub(super) fn new(watch: Watch, timeouts: ClientTimeouts) -> Arc<Self> {
+    pub(super) fn new(watch: Watch, timeouts: ClientTimeouts, load: Arc<Load>) -> Arc<Self> {
         watch.within(timeouts.head);
         Arc::new(Self {
             watch,
             timeouts,
+            load,
             requests: AtomicU32::new(0),
             in_head: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
@@ -79,6 +111,7 @@ impl Phase {
     /// A request begins, whose own deadlines count until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.in_head.store(false, Relaxed);
+        self.load.begin();
         self.requests
             .store(self.requests.load(Relaxed) + 1, Relaxed);
         self.arm();
@@ -198,6 +231,11 @@ impl Busy {
         &self.phase
     }
 
+    /// Whether more requests than are taken at once are under way, this one included.
+    pub(super) fn is_too_many(&self) -> bool {
+        self.phase.load.is_exceeded()
+    }
+
     /// The head of its answer is there.
     pub(super) fn answered(&mut self) {
         self.answered = true;
@@ -207,6 +245,7 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         let phase = &self.phase;
+        phase.load.end();
         let requests = phase.requests.load(Relaxed);
         phase.requests.store(requests.saturating_sub(1), Relaxed);
         phase.arm();
@@ -251,7 +290,7 @@ mod tests {
     /// A connection's phase, and the dog that watches it.
     fn phase() -> Arc<Phase> {
         let dog = Watchdog::new();
-        let phase = Phase::new(dog.watch(), TIMEOUTS);
+        let phase = Phase::new(dog.watch(), TIMEOUTS, Load::new(1));
         tokio::spawn(dog.run());
         phase
     }

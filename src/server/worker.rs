@@ -23,7 +23,7 @@ use super::{
     connection::{HeadLimits, Serving, Stack, serve},
     handshake::{Accepted, HandshakeError},
     listener::Listening,
-    phase::ClientTimeouts,
+    phase::{ClientTimeouts, Load},
     transport::Transport,
 };
 use crate::{
@@ -38,6 +38,8 @@ pub struct WorkerLimits {
     pub connections: usize,
     /// How large the head of a request may be.
     pub head: HeadLimits,
+    /// Requests under way at once.
+    pub requests: usize,
     /// Requests at once on one HTTP/2 connection.
     pub streams: u32,
     /// How long a client may take.
@@ -77,6 +79,7 @@ impl<S: Stack> Worker<S> {
             limits: self.limits.head,
             streams: self.limits.streams,
             timeouts: self.limits.client,
+            load: Load::new(self.limits.requests),
             draining: Arc::clone(&draining),
             metrics: self.metrics.clone(),
         };

@@ -147,6 +147,35 @@ fn a_client_that_reads_nothing_at_all_is_not_served_for_ever() {
     upstream.until_ended(1);
 }
 
+#[test]
+fn requests_beyond_those_at_once_are_503() {
+    let gate = Gate::default();
+    let upstream = Upstream::start({
+        let gate = gate.clone();
+        move |exchange| {
+            gate.pass();
+            exchange.answer(200, "", "ok");
+        }
+    });
+    let proxy = with_limits(&upstream, "requests: 5, drain: 1s");
+    let mut client = H2::connect(proxy.address());
+    let pending: Vec<_> = (0..5).map(|_| client.start(get("/"), true)).collect();
+    until("they are under way", || upstream.count() == 5);
+    let refused = client.get("/");
+    assert_eq!(
+        (refused.status().as_u16(), &*refused.code()),
+        (503, "overloaded")
+    );
+    assert_eq!(refused.head.headers()["retry-after"], "1");
+    assert_eq!(proxy.get("/").status(), 503, "on any connection");
+    gate.open();
+    for pending in pending {
+        assert_eq!(pending.answer().status(), 200);
+    }
+    assert_eq!(client.get("/").status(), 200);
+    assert_eq!(upstream.count(), 6);
+}
+
 /// CVE-2023-44487.
 #[test]
 fn who_opens_streams_and_resets_them_is_shut_out() {
