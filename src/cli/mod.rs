@@ -10,6 +10,7 @@ mod explain;
 mod file;
 mod harden;
 mod login;
+mod notify;
 mod operator;
 mod output;
 mod preset;

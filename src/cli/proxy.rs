@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     file,
+    notify::{State, notify},
     output::Failure,
     signals::{Asked, Signals},
     watch::{self as files, Watch},
@@ -98,6 +99,7 @@ impl Proxy {
                 .map_err(|error| Failure::failed("signals can't be received").because(&error))?
         };
         let app = self.app.clone();
+        notify(State::Ready);
         self.control
             .spawn(supervise(signals, self.app, self.status, stop));
         let served = self.bound.serve(&app, &stopped);
@@ -144,6 +146,7 @@ async fn supervise(mut signals: Signals, app: App, status: Status, stop: watch::
     let drain = app.settings().limits.drain;
     tracing::info!(?drain, "draining; a second signal ends at once");
     status.drain();
+    notify(State::Stopping);
     // The workers are gone already: nothing left to tell.
     let _ = stop.send(true);
     while signals.next().await != Asked::Stop {}
@@ -153,11 +156,13 @@ async fn supervise(mut signals: Signals, app: App, status: Status, stop: watch::
 }
 
 async fn reload(app: &App, files: &mut Watch, why: &str) {
+    notify(State::Reloading);
     let reloading = app.clone();
     // Reading secrets blocks: a program may be asked for one.
     let Ok(result) = spawn_blocking(move || reloading.reload()).await else {
         return;
     };
+    notify(State::Ready);
     match result {
         Ok(reloaded) => {
             files.follow(app.files());
