@@ -33,9 +33,11 @@ def preset(name, **parameters):
     return f"    preset: {name}\n{grant('with', **parameters)}"
 
 
-def routes_yaml(listen, health, credential, routes):
+def routes_yaml(listen, health, credential, routes, listeners=()):
+    """`listeners` are more of them, as YAML."""
+    listen = ", ".join([f"127.0.0.1:{listen}", *listeners])
     return (
-        f"listen: 127.0.0.1:{listen}\nhealth: 127.0.0.1:{health}\n"
+        f"listen: [{listen}]\nhealth: 127.0.0.1:{health}\n"
         f"credentials:\n  api:\n{credential}routes:\n{routes}"
     )
 
@@ -43,9 +45,10 @@ def routes_yaml(listen, health, credential, routes):
 class Proxy:
     """A running bearerd with one credential, `api`."""
 
-    def __init__(self, folder, credential, routes, env=None, before=None, run_args=(), prefix=()):
+    def __init__(self, folder, credential, routes, env=None, before=None, run_args=(), prefix=(), listeners=()):
         self.folder, self.credential = folder, credential
         self.port, self.health, self.admin = free_port(), free_port(), free_port()
+        self.listeners = listeners
         # What it said to `send` other than that all is well.
         self.complaints = []
         self.file = folder / "routes.yaml"
@@ -77,7 +80,7 @@ class Proxy:
 
     def write(self, routes, credential=None):
         """Replaces the file in one step, as an editor or a config map does."""
-        text = routes_yaml(self.port, self.health, credential or self.credential, routes)
+        text = routes_yaml(self.port, self.health, credential or self.credential, routes, self.listeners)
         text = f"admin: 127.0.0.1:{self.admin}\n{text}"
         new = self.file.with_suffix(".new")
         new.write_text(text)
