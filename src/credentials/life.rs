@@ -133,7 +133,10 @@ impl Life {
         token.withheld = true;
         match &mut self.flight {
             Some(Flight::Flying { purpose, .. }) => *purpose = Purpose::Refused,
-            Some(Flight::Due { at, purpose }) => (*at, *purpose) = (now, Purpose::Refused),
+            Some(Flight::Due { at, purpose }) => {
+                self.not_before = None;
+                (*at, *purpose) = (now, Purpose::Refused);
+            }
             None => {
                 if let Some(trouble) = self.trouble.as_mut().filter(|trouble| now < trouble.next) {
                     trouble.wanted = true;

@@ -249,6 +249,26 @@ fn a_renewal_that_brings_the_refused_token_counts_as_a_refusal() {
 }
 
 #[test]
+fn a_call_that_a_refusal_brought_forward_is_made_again_when_it_was_told() {
+    let now = Instant::now();
+    let ms = Duration::from_millis;
+    let mut slot = fresh(ms(500), now);
+    assert_eq!(slot.next(true, now + ms(400)), Next::Sleep(now + ms(475)));
+    slot.reject(1, true, now + ms(400));
+    assert_eq!(
+        slot.next(true, now + ms(400)),
+        Next::Fetch(Purpose::Refused)
+    );
+    let held = Retry::Held { after: ms(100) };
+    slot.fetched(Answer::Failed(held), now + ms(400), 0.0);
+    let told = now + ms(500);
+    assert_eq!(slot.want(now + ms(480)), Want::Failed { retry_in: ms(20) });
+    assert_eq!(slot.next(true, now + ms(480)), Next::Expired);
+    assert_eq!(slot.next(false, now + ms(480)), Next::Sleep(told));
+    assert!(matches!(slot.next(false, told), Next::Fetch(_)));
+}
+
+#[test]
 fn a_refused_token_that_came_again_has_cooled_down_once() {
     let now = Instant::now();
     let mut slot = fresh(s(100), now);
