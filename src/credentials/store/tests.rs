@@ -262,6 +262,20 @@ async fn no_two_hold_the_same_lock_however_often_its_file_comes_and_goes() {
     }
 }
 
+/// Whoever takes the folder away and makes it anew takes lock files with it.
+#[test]
+fn who_lets_go_of_a_lock_whose_file_has_gone_takes_no_others_along() {
+    let path = Scratch::new();
+    disk::make_folder(&path).unwrap();
+    let file = path.join("x.lock");
+    let first = disk::try_lock(&file).unwrap().unwrap();
+    fs::remove_file(&file).unwrap();
+    let _second = disk::try_lock(&file).unwrap().unwrap();
+    drop(first);
+    let third = disk::try_lock(&file).unwrap();
+    assert!(third.is_none(), "the second one is held still");
+}
+
 #[tokio::test]
 async fn what_a_crash_left_behind_is_in_nobodys_way() {
     let path = Scratch::new();
@@ -320,6 +334,48 @@ async fn a_damaged_record_is_set_aside_and_costs_its_own_slot_alone() {
         assert!(fs::read(away).unwrap() == damaged, "nothing is lost");
         assert_eq!(theirs(&store, 2, 0).await, "other");
     }
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_bounded() {
+    let path = Scratch::new();
+    let store = open(&path);
+    put(&store, 1, &record(1, "first")).await;
+    for n in 2..110 {
+        fs::write(store_file(&path, n), "damaged").unwrap();
+        assert_eq!(ours(&store, n, 0).await.1, None);
+    }
+    let away = fs::read_dir(path.join("set-aside")).unwrap().count();
+    assert_eq!(away, 100);
+}
+
+/// Where the record of this slot stands.
+fn store_file(path: &Path, n: u8) -> PathBuf {
+    let place = keys(1, None).place(&id(n));
+    path.join(place.hex()).with_extension("sealed")
+}
+
+#[test]
+fn what_lives_for_a_moment_only_is_not_taken_over() {
+    let wall = clock::unix_time();
+    let ends_in = |seconds| Record {
+        sent: wall - Duration::from_secs(600 - seconds),
+        ends: Some(wall + Duration::from_secs(seconds)),
+        ..record(1, "first")
+    };
+    assert!(ends_in(60).is_alive());
+    assert!(!ends_in(20).is_alive(), "a twentieth of its life is left");
+}
+
+#[test]
+fn what_is_known_of_a_spent_refresh_token_can_be_had_nowhere_else() {
+    let known = Record {
+        refresh: None,
+        spending: Some(Spending { since: 0 }),
+        ..record(1, "first")
+    };
+    assert!(known.is_irreplaceable());
+    assert!(!record(1, "first").is_irreplaceable());
 }
 
 #[tokio::test]

@@ -107,6 +107,36 @@ mod connections_to_an_upstream {
         assert_eq!(first.answer().status(), 200);
         assert_eq!((upstream.count(), upstream.connections()), (2, 1));
     }
+
+    #[test]
+    fn one_that_ends_makes_room_for_another() {
+        let upstream = Upstream::start(|exchange| {
+            exchange.answer(200, "", "");
+            exchange.close();
+        });
+        let proxy = TestProxy::start(&format!(
+            "limits: {{ upstream_connections: 1, drain: 1s }}\n{}",
+            plain(&upstream)
+        ));
+        for number in 1..4 {
+            assert_eq!(proxy.get("/").status(), 200);
+            upstream.until_ended(number);
+        }
+        assert_eq!(upstream.connections(), 3);
+    }
+
+    #[test]
+    fn one_that_rests_is_closed_in_its_time() {
+        let upstream = Upstream::ok();
+        let proxy = TestProxy::start(&format!(
+            "limits: {{ upstream_idle: 200ms, drain: 1s }}\n{}",
+            plain(&upstream)
+        ));
+        assert_eq!(proxy.get("/").status(), 200);
+        upstream.until_ended(1);
+        assert_eq!(proxy.get("/").status(), 200);
+        assert_eq!(upstream.connections(), 2);
+    }
 }
 
 mod requests_that_wait_for_a_token {

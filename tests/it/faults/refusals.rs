@@ -152,6 +152,35 @@ fn a_hundred_refusals_at_once_are_one_token_call() {
     );
 }
 
+/// What others say of the new token is no reason to try it a third time.
+#[test]
+fn a_request_is_sent_again_once_also_where_others_accept_the_new_token() {
+    let (gate, tokens) = (Gate::default(), TokenEndpoint::good());
+    let upstream = Upstream::start({
+        let gate = gate.clone();
+        move |exchange| {
+            if exchange.request.path() == "/good" {
+                return exchange.answer(200, "", "");
+            }
+            if carries(exchange, 2) {
+                gate.pass();
+            }
+            exchange.answer(401, "", "");
+        }
+    });
+    let proxy = TestProxy::start(&with_credential(&tokens, &upstream, ""));
+    assert_eq!(proxy.get("/good").status(), 200);
+    let mut client = proxy.connect();
+    client.send("GET /bad HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    until("it is under way again", || upstream.count() == 3);
+    assert_eq!(proxy.get("/good").status(), 200);
+    gate.open();
+    assert_eq!(client.answer().code(), "credential_refused");
+    let requests = upstream.requests();
+    let bad = requests.iter().filter(|request| request.path() == "/bad");
+    assert_eq!(bad.count(), 2);
+}
+
 #[test]
 fn a_second_refusal_is_ours_to_explain() {
     let tokens = TokenEndpoint::good();

@@ -1,14 +1,16 @@
 //! The upstream in trouble: the client hears the truth, and nothing is done twice that may not be.
 
-use std::time::Duration;
+use std::{collections::HashSet, sync::Mutex, time::Duration};
 
 use bearerd::clock::now;
 
-use crate::support::{Gate, TestProxy, Upstream, closed_port, plain, until};
+use crate::support::{
+    Gate, TestProxy, TokenEndpoint, Upstream, closed_port, plain, until, with_credential,
+};
 
 /// Answers the first request of each connection, and resets the connection at the second.
 fn resetting() -> Upstream {
-    let seen = std::sync::Mutex::new(std::collections::HashSet::new());
+    let seen = Mutex::new(HashSet::new());
     Upstream::start(move |exchange| {
         if seen.lock().unwrap().insert(exchange.connection) {
             exchange.answer(200, "", "ok");
@@ -77,6 +79,45 @@ fn a_post_on_a_connection_that_dies_is_not_sent_again() {
     let answer = proxy.post("/", b"abc");
     assert_eq!((answer.status(), &*answer.code()), (502, "upstream_reset"));
     assert_eq!(upstream.count(), 2);
+}
+
+/// There, its body is held for a refusal: it could be sent again, and must not be.
+#[test]
+fn nor_is_it_on_a_route_with_a_credential() {
+    let (tokens, upstream) = (TokenEndpoint::good(), resetting());
+    let proxy = TestProxy::start(&with_credential(&tokens, &upstream, ""));
+    assert_eq!(proxy.get("/").status(), 200);
+    let answer = proxy.post("/", b"abc");
+    assert_eq!((answer.status(), &*answer.code()), (502, "upstream_reset"));
+    assert_eq!(upstream.count(), 2);
+}
+
+#[test]
+fn a_request_is_sent_again_once_however_many_connections_die() {
+    let (both, seen) = (Gate::default(), Mutex::new(HashSet::new()));
+    let upstream = Upstream::start({
+        let both = both.clone();
+        move |exchange| {
+            if seen.lock().unwrap().insert(exchange.connection) {
+                both.pass();
+                exchange.answer(200, "", "ok");
+            } else {
+                exchange.reset();
+            }
+        }
+    });
+    let proxy = TestProxy::start(&plain(&upstream));
+    let mut clients = [proxy.connect(), proxy.connect()];
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    until("there are two connections", || upstream.count() == 2);
+    both.open();
+    for client in &mut clients {
+        assert_eq!(client.answer().status(), 200);
+    }
+    assert_eq!(proxy.get("/").code(), "upstream_reset");
+    assert_eq!((upstream.count(), upstream.connections()), (4, 2));
 }
 
 #[test]
@@ -170,22 +211,19 @@ fn a_body_that_stands_still_is_cut_in_time() {
 #[test]
 fn a_slow_body_that_moves_is_left_to_move() {
     let upstream = Upstream::start(|exchange| {
-        exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
-        for _ in 0..10 {
+        exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n");
+        for _ in 0..30 {
             // The script's own pace, far below what the proxy allows between two pieces.
             std::thread::sleep(Duration::from_millis(60));
             exchange.write("x");
         }
     });
     let proxy = TestProxy::start(&format!(
-        "routes: [{{ match: /, upstream: 'http://{}/', timeouts: {{ idle_body: 500ms, response_head: 500ms }} }}]",
+        "routes: [{{ match: /, upstream: 'http://{}/', timeouts: {{ idle_body: 1s, response_head: 1s }} }}]",
         upstream.address()
     ));
     let answer = proxy.get("/");
-    assert_eq!(
-        (answer.text(), answer.is_whole()),
-        ("xxxxxxxxxx".into(), true)
-    );
+    assert_eq!((answer.text(), answer.is_whole()), ("x".repeat(30), true));
 }
 
 #[test]
