@@ -14,7 +14,7 @@ use crate::{
     compile::{self, Compiled, Context, LoadError, Settings},
     config::Report,
     credentials::Credentials,
-    downstream::{ServerTls, TlsServers},
+    downstream::{Inherited, ServerTls, TlsServers},
     routes::Snapshot,
     telemetry::metrics::Metrics,
     upstream::Upstreams,
@@ -51,6 +51,7 @@ struct Inner {
     metrics: Metrics,
     snapshot: Arc<ArcSwap<Snapshot>>,
     settings: Settings,
+    inherited: Inherited,
     /// Of each listener, as `settings` has them.
     tls: Vec<Option<ListenerTls>>,
     /// Also keeps reloads one after the other.
@@ -72,7 +73,7 @@ pub struct Reloaded {
 }
 
 impl App {
-    /// Reads the configuration for the first time; token calls run on `control`.
+    /// Reads the configuration for the first time; token calls run on `control`. Listeners may be among `inherited`.
     ///
     /// Blocks while secrets are read.
     ///
@@ -82,6 +83,7 @@ impl App {
         origin: Origin,
         variables: Variables,
         control: &Handle,
+        inherited: Inherited,
     ) -> Result<(Self, Report), LoadError> {
         let credentials = Credentials::new(control.clone());
         let upstreams = Upstreams::default();
@@ -97,6 +99,7 @@ impl App {
             metrics: &metrics,
             generation: 1,
             prewarm: true,
+            inherited: Some(&inherited),
         };
         let Compiled {
             snapshot,
@@ -122,6 +125,7 @@ impl App {
             metrics,
             snapshot,
             settings,
+            inherited,
             tls,
             watched,
         };
@@ -147,6 +151,7 @@ impl App {
             metrics: &inner.metrics,
             generation,
             prewarm: true,
+            inherited: Some(&inner.inherited),
         };
         let loaded = load(&inner.origin, &context);
         let counters = inner.metrics.process();
@@ -184,6 +189,11 @@ impl App {
     /// What was fixed at the start.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The sockets that were open before the start.
+    pub fn inherited(&self) -> &Inherited {
+        &self.0.inherited
     }
 
     /// The TLS of each listener of [`Self::settings`]; a reload changes it.

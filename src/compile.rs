@@ -14,7 +14,7 @@ use crate::{
     callers::KeySets,
     config::{self, Loaded, Report, Resolver, interpolate::Env},
     credentials::{CredentialHandle, Credentials, grants, presets::PRESETS},
-    downstream::{ServerTls, TlsServers},
+    downstream::{Inherited, ServerTls, TlsServers},
     routes::{Snapshot, table::TableBuilder},
     telemetry::metrics::Metrics,
     upstream::Upstreams,
@@ -56,6 +56,8 @@ pub struct Context<'a> {
     pub generation: u64,
     /// Whether credentials with `prewarm` are fetched at once; not where a file is only looked at.
     pub prewarm: bool,
+    /// What systemd has passed; none where a file is only looked at.
+    pub inherited: Option<&'a Inherited>,
 }
 
 /// A configuration that can run.
@@ -157,7 +159,7 @@ fn compile_with(
     };
     let decoder = &mut loaded.decoder;
 
-    let mut settings = settings::compile(&file, decoder);
+    let mut settings = settings::compile(&file, decoder, cx.inherited);
     let tls = listeners::tls(&file, decoder, &mut resolver, cx.tls);
     let store = store::compile(&file, decoder, &mut resolver);
     settings.store = store.as_ref().map(|store| store.identity);

@@ -45,6 +45,7 @@ pub(super) fn look(
         metrics: &Metrics::new(),
         generation: 1,
         prewarm: false,
+        inherited: None,
     };
     load(path, &context).map_err(|error| refused(&error))
 }

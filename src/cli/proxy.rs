@@ -26,6 +26,7 @@ use crate::{
     app::{App, Origin, Variables},
     compile::LoadError,
     config::raw::ListenAddress,
+    downstream::Inherited,
     server::{self, Bound},
     telemetry::logs,
 };
@@ -44,16 +45,18 @@ impl Proxy {
         origin: Origin,
         variables: Variables,
         workers: Option<usize>,
+        inherited: Inherited,
     ) -> Result<Self, Failure> {
         let control = control_runtime()
             .map_err(|error| Failure::failed("no threads to be had").because(&error))?;
-        let (app, report) = App::start(origin, variables, control.handle())
+        let (app, report) = App::start(origin, variables, control.handle(), inherited)
             .map_err(|error| file::refused(&error))?;
         file::show(&report);
         let settings = app.settings();
         let workers = workers.or(settings.workers).unwrap_or_else(cores);
-        let bound = server::bind(&settings.listen, workers)
+        let bound = server::bind(&settings.listen, workers, app.inherited())
             .map_err(|error| listen_failure(&error.address, &error.source))?;
+        tell_unused(&app);
         let routes = app.clone();
         let status = Status::new(
             app.metrics().clone(),
@@ -206,6 +209,21 @@ fn control_runtime() -> io::Result<Runtime> {
 
 fn cores() -> usize {
     available_parallelism().map_or(1, Into::into)
+}
+
+/// Clients of a socket that nobody accepts from wait for ever.
+fn tell_unused(app: &App) {
+    let listen = &app.settings().listen;
+    for name in app.inherited().names() {
+        let is_it =
+            |address: &ListenAddress| matches!(address, ListenAddress::Systemd(it) if it == name);
+        if !listen.iter().any(|listener| is_it(&listener.address)) {
+            tracing::warn!(
+                name,
+                "systemd passes a socket that no listener of the file takes"
+            );
+        }
+    }
 }
 
 /// An address that is taken is a matter of the machine, not of the file: exit code 1.

@@ -4,7 +4,7 @@ use std::{io::IsTerminal, path::PathBuf, sync::Arc};
 
 use clap::ValueEnum;
 
-use super::{file, harden, output::Failure, proxy::Proxy, variable};
+use super::{file, harden, inherited, output::Failure, proxy::Proxy, variable};
 use crate::{
     app::Origin,
     config::{interpolate::process_env, raw::LogFormat},
@@ -33,12 +33,19 @@ enum Log {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    // Before the first thread: it changes the environment.
+    let inherited = inherited::take()?;
     let log = start_log(args.log)?;
     // Before the first secret is read.
     harden::harden();
     let path = file::find(args.file.as_deref());
     let workers = args.workers.map(usize::from);
-    let proxy = Proxy::start(Origin::File(path), Arc::new(process_env), workers)?;
+    let proxy = Proxy::start(
+        Origin::File(path),
+        Arc::new(process_env),
+        workers,
+        inherited,
+    )?;
     let settings = proxy.app().settings();
     if let (None, Some(format)) = (args.log, settings.log.format) {
         log.set_format(match format {

@@ -13,7 +13,11 @@ use crate::{
         Decoder, Diagnostic, Resolver, SecretSource, Sp, Span,
         raw::{ListenAddress, ListenerTls, RawFile, RawListener, TlsVersion},
     },
-    downstream::{Certificate, ServerTls, ServerTlsError, TlsServers, TlsSettings, Versions},
+    downstream::{
+        Certificate, Inherited, InheritedAddress, InheritedSocket, ServerTls, ServerTlsError,
+        TlsServers, TlsSettings, Versions,
+    },
+    routes::is_loopback,
 };
 
 /// Where clients connect.
@@ -45,23 +49,68 @@ fn proxies(raw: &RawListener) -> Arc<[IpNet]> {
     from.map(|network| network.0).collect()
 }
 
+/// Whether only programs of this machine reach it. What systemd will pass is not known where a file is only looked at.
+pub(super) fn is_local(address: &ListenAddress, inherited: Option<&Inherited>) -> bool {
+    match address {
+        ListenAddress::Tcp(address) => is_loopback(address.ip()),
+        ListenAddress::Unix(_) => true,
+        ListenAddress::Systemd(name) => inherited.is_none_or(|inherited| {
+            let mut sockets = inherited.named(name).map(InheritedSocket::address);
+            sockets.all(|address| match address {
+                InheritedAddress::Tcp(address) => is_loopback(address.ip()),
+                InheritedAddress::Unix(_) => true,
+            })
+        }),
+    }
+}
+
 /// What a unix socket does not have, and what only it has.
-pub(super) fn check(raw: &RawListener, decoder: &mut Decoder) {
-    if let (ListenAddress::Unix(_), Some(proxied)) = (&raw.address.value, &raw.proxy_protocol) {
+pub(super) fn check(raw: &RawListener, decoder: &mut Decoder, inherited: Option<&Inherited>) {
+    let is_unix = match (&raw.address.value, inherited) {
+        (ListenAddress::Unix(_), _) => true,
+        (ListenAddress::Systemd(name), Some(inherited)) => {
+            check_passed(name, raw.address.span, decoder, inherited);
+            let mut sockets = inherited.named(name).map(InheritedSocket::address);
+            sockets.any(|address| matches!(address, InheritedAddress::Unix(_)))
+        }
+        _ => false,
+    };
+    if let (true, Some(proxied)) = (is_unix, &raw.proxy_protocol) {
         let error = Diagnostic::error(proxied.span, "a unix socket has no PROXY protocol");
         decoder.push(error.hint("remove `proxy_protocol`, or have the balancer connect by TCP"));
     }
-    match (&raw.address.value, &raw.tls, &raw.mode) {
-        (ListenAddress::Unix(_), Some(tls), _) => decoder.push(
+    if let (true, Some(tls)) = (is_unix, &raw.tls) {
+        decoder.push(
             Diagnostic::error(tls.span, "a unix socket has no TLS")
                 .hint("the kernel vouches for who connects: remove `tls`, use `unix_peer`"),
-        ),
-        (ListenAddress::Tcp(_), _, Some(mode)) => {
-            let error = Diagnostic::error(mode.span, "only a unix socket has permissions");
-            decoder.push(error.hint("remove `mode`"));
-        }
-        _ => {}
+        );
     }
+    if let Some(mode) = &raw.mode {
+        match raw.address.value {
+            ListenAddress::Unix(_) => {}
+            ListenAddress::Tcp(_) => {
+                let error = Diagnostic::error(mode.span, "only a unix socket has permissions");
+                decoder.push(error.hint("remove `mode`"));
+            }
+            ListenAddress::Systemd(_) => {
+                let error = Diagnostic::error(mode.span, "systemd has made this socket already");
+                decoder.push(error.hint("remove `mode`; the socket's unit says `SocketMode=`"));
+            }
+        }
+    }
+}
+
+fn check_passed(name: &str, span: Span, decoder: &mut Decoder, inherited: &Inherited) {
+    if inherited.named(name).next().is_some() {
+        return;
+    }
+    let error = Diagnostic::error(span, "systemd passes no socket of this name");
+    let names = inherited.names();
+    decoder.push(error.hint(if names.is_empty() {
+        "it passes none: start the socket's unit, which then starts this service".to_owned()
+    } else {
+        format!("it passes `{}`", names.join("`, `"))
+    }));
 }
 
 /// The TLS of each listener that speaks it; none of the others.

@@ -41,9 +41,10 @@ pub(super) fn by_user(
     file: &RawFile,
     decoder: &mut Decoder,
 ) -> Option<UnixCaller> {
-    let is_unix =
-        |listener: &Sp<RawListener>| matches!(listener.address.value, ListenAddress::Unix(_));
-    if !file.listen.iter().any(is_unix) && !file.failed.contains(&"listen") {
+    // What systemd passes may be one.
+    let may_be_unix =
+        |listener: &Sp<RawListener>| !matches!(listener.address.value, ListenAddress::Tcp(_));
+    if !file.listen.iter().any(may_be_unix) && !file.failed.contains(&"listen") {
         let error = Diagnostic::error(raw.span, "no listener is a unix socket");
         decoder.push(error.hint("add one, as in `listen: unix:/run/bearerd.sock`"));
     }

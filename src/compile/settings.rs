@@ -9,6 +9,7 @@ use crate::{
         raw::{ListenAddress, LogFormat, RawFile, RawLimits, Workers},
     },
     credentials::Fingerprint,
+    downstream::Inherited,
     routes::is_loopback,
 };
 
@@ -77,8 +78,12 @@ pub(super) fn limits(file: &RawFile) -> RawLimits {
     }
 }
 
-pub(super) fn compile(file: &Sp<RawFile>, decoder: &mut Decoder) -> Settings {
-    check_listeners(file, decoder);
+pub(super) fn compile(
+    file: &Sp<RawFile>,
+    decoder: &mut Decoder,
+    inherited: Option<&Inherited>,
+) -> Settings {
+    check_listeners(file, decoder, inherited);
     let limits = limits(file);
     if let Some(given) = &file.limits {
         check_limits(given, decoder);
@@ -115,7 +120,7 @@ pub(super) fn compile(file: &Sp<RawFile>, decoder: &mut Decoder) -> Settings {
     }
 }
 
-fn check_listeners(file: &Sp<RawFile>, decoder: &mut Decoder) {
+fn check_listeners(file: &Sp<RawFile>, decoder: &mut Decoder, inherited: Option<&Inherited>) {
     if file.listen.0.is_empty() && !decoder.diagnostics.has_errors() {
         decoder.push(
             Diagnostic::error(file.listen.span, "there is no address to listen on")
@@ -129,13 +134,9 @@ fn check_listeners(file: &Sp<RawFile>, decoder: &mut Decoder) {
     // A `callers` that could not be read has its own error.
     let open = !has_callers && !file.failed.contains(&"callers");
     for listener in file.listen.iter() {
-        listeners::check(listener, decoder);
+        listeners::check(listener, decoder, inherited);
         let address = &listener.address;
-        let local = match &**address {
-            ListenAddress::Tcp(address) => is_loopback(address.ip()),
-            ListenAddress::Unix(_) => true,
-        };
-        if !open || local {
+        if !open || listeners::is_local(address, inherited) {
             continue;
         }
         if !file.danger_allow_anyone.value {

@@ -57,6 +57,7 @@ impl Bench {
             metrics: &self.metrics,
             generation: 1,
             prewarm: false,
+            inherited: None,
         };
         load_text(name, text, &cx)
     }

@@ -3,12 +3,14 @@
 use std::{fmt, net::SocketAddr};
 
 mod certificate;
+mod inherited;
 mod name;
 mod proxy_protocol;
 mod tls;
 
 pub use self::{
     certificate::ClientCertificate,
+    inherited::{Inherited, InheritedAddress, InheritedSocket},
     proxy_protocol::{Proxied, ProxyHeaderError, read_header},
     tls::{Certificate, ServerTls, ServerTlsError, TlsServers, TlsSettings, Versions},
 };

@@ -12,7 +12,11 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{compile::Listener, config::raw::ListenAddress};
+use crate::{
+    compile::Listener,
+    config::raw::ListenAddress,
+    downstream::{Inherited, InheritedAddress, InheritedSocket},
+};
 
 /// An address that can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -42,14 +46,22 @@ pub(super) enum Listening {
     Unix(std::os::unix::net::UnixListener),
 }
 
-/// One socket a worker for `listener`; the kernel spreads connections over them.
+/// One socket a worker for `listener`, of each where systemd passes several; the kernel spreads connections over them.
 ///
 /// # Errors
 /// [`BindError`] where the address is in use or not ours.
-pub(super) fn bind(listener: &Listener, workers: usize) -> Result<Sockets, BindError> {
+pub(super) fn bind(
+    listener: &Listener,
+    workers: usize,
+    inherited: &Inherited,
+) -> Result<Vec<Sockets>, BindError> {
     let bound = match &listener.address {
-        ListenAddress::Tcp(address) => bind_tcp(*address, workers),
-        ListenAddress::Unix(path) => bind_unix(path, listener.mode, workers),
+        ListenAddress::Tcp(address) => bind_tcp(*address, workers).map(|it| vec![it]),
+        ListenAddress::Unix(path) => bind_unix(path, listener.mode, workers).map(|it| vec![it]),
+        ListenAddress::Systemd(name) => {
+            let sockets = inherited.named(name);
+            sockets.map(|socket| adopt(socket, workers)).collect()
+        }
     };
     bound.map_err(|source| BindError {
         address: listener.address.clone(),
@@ -120,6 +132,26 @@ fn bind_unix(path: &Path, mode: u32, workers: usize) -> io::Result<Sockets> {
         address: ListenAddress::Unix(path.to_owned()),
         sockets: shared(workers, || socket.try_clone().map(Listening::Unix))?,
         file: Some(file),
+    })
+}
+
+/// All workers accept from the one socket that systemd has made. Its file is systemd's, too.
+fn adopt(inherited: &InheritedSocket, workers: usize) -> io::Result<Sockets> {
+    let socket = inherited.socket();
+    let (address, sockets) = match inherited.address() {
+        InheritedAddress::Tcp(address) => {
+            let clone = || Ok(Listening::Tcp(socket.try_clone()?.into()));
+            (ListenAddress::Tcp(*address), shared(workers, clone)?)
+        }
+        InheritedAddress::Unix(path) => {
+            let clone = || Ok(Listening::Unix(socket.try_clone()?.into()));
+            (ListenAddress::Unix(path.clone()), shared(workers, clone)?)
+        }
+    };
+    Ok(Sockets {
+        address,
+        sockets,
+        file: None,
     })
 }
 

@@ -9,6 +9,7 @@ use crate::{
     clock::Watchdog,
     compile::{Limits, Listener},
     config::raw::ListenAddress,
+    downstream::Inherited,
     stack::stack,
     upstream::Pools,
 };
@@ -45,26 +46,31 @@ pub enum ServeError {
 /// Sockets that are bound, not yet accepting.
 #[derive(Debug)]
 pub struct Bound {
-    /// For each worker, one socket an address.
-    sockets: Vec<Vec<Listening>>,
+    /// For each worker, one socket an address, and which listener of the file it belongs to.
+    sockets: Vec<Vec<(usize, Listening)>>,
     addresses: Vec<ListenAddress>,
     /// Removed at the end.
     files: Vec<SocketFile>,
 }
 
-/// Binds `listeners`, for `workers` workers.
+/// Binds `listeners`, for `workers` workers; those of systemd are among `inherited`.
 ///
 /// # Errors
 /// [`BindError`] for the first address that is in use or not ours.
-pub fn bind(listeners: &[Listener], workers: usize) -> Result<Bound, BindError> {
+pub fn bind(
+    listeners: &[Listener],
+    workers: usize,
+    inherited: &Inherited,
+) -> Result<Bound, BindError> {
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     let (mut addresses, mut files) = (Vec::new(), Vec::new());
-    for listener in listeners {
-        let bound = listener::bind(listener, workers)?;
-        addresses.push(bound.address);
-        files.extend(bound.file);
-        for (worker, socket) in sockets.iter_mut().zip(bound.sockets) {
-            worker.push(socket);
+    for (number, listener) in listeners.iter().enumerate() {
+        for bound in listener::bind(listener, workers, inherited)? {
+            addresses.push(bound.address);
+            files.extend(bound.file);
+            for (worker, socket) in sockets.iter_mut().zip(bound.sockets) {
+                worker.push((number, socket));
+            }
         }
     }
     Ok(Bound {
@@ -130,7 +136,7 @@ fn worker_limits(limits: &Limits, workers: usize) -> WorkerLimits {
 
 /// The life of one worker's thread.
 fn work(
-    sockets: Vec<Listening>,
+    sockets: Vec<(usize, Listening)>,
     app: &App,
     limits: WorkerLimits,
     shutdown: watch::Receiver<bool>,
@@ -140,12 +146,14 @@ fn work(
         .build()?;
     let entrances = sockets
         .into_iter()
-        .zip(app.tls())
-        .zip(&app.settings().listen)
-        .map(|((socket, tls), listener)| worker::Entrance {
-            socket,
-            tls: tls.clone(),
-            proxies: Arc::clone(&listener.proxies),
+        .map(|(number, socket)| {
+            let listener = &app.settings().listen[number];
+            worker::Entrance {
+                socket,
+                tls: app.tls()[number].clone(),
+                proxies: Arc::clone(&listener.proxies),
+                outlives_us: matches!(listener.address, ListenAddress::Systemd(_)),
+            }
         })
         .collect();
     let ended = runtime.block_on(async {

@@ -65,6 +65,8 @@ pub(super) struct Entrance {
     pub(super) tls: Option<ListenerTls>,
     /// From where the PROXY protocol is spoken.
     pub(super) proxies: Arc<[IpNet]>,
+    /// Whether the socket stays when we go, with all who wait in its queue.
+    pub(super) outlives_us: bool,
 }
 
 impl<S: Stack> Worker<S> {
@@ -91,6 +93,7 @@ impl<S: Stack> Worker<S> {
             let acceptor = Acceptor {
                 tls: entrance.tls,
                 proxies: entrance.proxies,
+                outlives_us: entrance.outlives_us,
                 serving: serving.clone(),
                 watchdog: self.watchdog.clone(),
                 slots: Arc::clone(&slots),
@@ -118,6 +121,7 @@ impl<S: Stack> Worker<S> {
 struct Acceptor<S> {
     tls: Option<ListenerTls>,
     proxies: Arc<[IpNet]>,
+    outlives_us: bool,
     serving: Serving<S>,
     watchdog: Watchdog,
     slots: Arc<Semaphore>,
@@ -150,6 +154,10 @@ impl<S: Stack> Acceptor<S> {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+        if self.outlives_us {
+            // The next process serves them; and there would be no end of them.
+            return;
         }
         // Those who had connected before the end are served still.
         let mut rest = listener.into_rest();

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     app::Origin,
     config::{interpolate::process_env, raw::ListenAddress},
+    downstream::Inherited,
     telemetry::logs::Format,
 };
 
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         text: ROUTES.into(),
     };
     let lookup = move |name: &str| variables.get(name).cloned().or_else(|| process_env(name));
-    let proxy = Proxy::start(origin, Arc::new(lookup), Some(1))?;
+    let proxy = Proxy::start(origin, Arc::new(lookup), Some(1), Inherited::default())?;
     let Some(address) = proxy.addresses().first().and_then(ListenAddress::tcp) else {
         return Err(Failure::failed("the demo has no listener"));
     };

@@ -63,6 +63,7 @@ fn explain_in(file: &str, method: &str, url: &str, headers: &[&str]) -> Explanat
         metrics: &Metrics::new(),
         generation: 1,
         prewarm: false,
+        inherited: None,
     };
     let path = std::env::temp_dir().join(format!("bearerd-explain-{}.yaml", fastrand::u64(..)));
     std::fs::write(&path, file).unwrap();

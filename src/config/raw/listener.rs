@@ -23,7 +23,8 @@ use crate::{
 config_struct! {
     /// Where clients connect.
     pub struct RawListener = "a listener", short = "address" {
-        /// An address and a port, as in `127.0.0.1:8080`, or a unix socket, as in `unix:/run/bearerd.sock`.
+        /// An address and a port, as in `127.0.0.1:8080`, a unix socket, as in `unix:/run/bearerd.sock`, or what systemd
+        /// has opened, by its name (`FileDescriptorName=`, else the unit's), as in `systemd:bearerd.socket`.
         required address: ListenAddress,
         /// Makes it speak TLS: HTTP/2 and HTTP/1.1, as client and proxy agree (ALPN).
         optional tls: ListenerTls,
@@ -88,6 +89,8 @@ pub enum ListenAddress {
     Tcp(SocketAddr),
     /// A unix socket.
     Unix(PathBuf),
+    /// The sockets that systemd passes by this name.
+    Systemd(String),
 }
 
 impl ListenAddress {
@@ -95,7 +98,7 @@ impl ListenAddress {
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Systemd(_) => None,
         }
     }
 }
@@ -105,6 +108,7 @@ impl fmt::Display for ListenAddress {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -112,6 +116,16 @@ impl fmt::Display for ListenAddress {
 impl Decode for ListenAddress {
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
         let text = &decoder.scalar(node, "an address to listen on")?.text;
+        if let Some(name) = text.strip_prefix("systemd:") {
+            if is_descriptor_name(name) {
+                return Some(Self::Systemd(name.to_owned()));
+            }
+            let error = Diagnostic::error(node.span, "systemd gives no socket such a name");
+            decoder.push(error.hint(
+                "write what its unit says as `FileDescriptorName=`, else the unit's own name, as in `systemd:bearerd.socket`",
+            ));
+            return None;
+        }
         let Some(path) = text.strip_prefix("unix:") else {
             return SocketAddr::decode(node, decoder).map(Self::Tcp);
         };
@@ -129,8 +143,17 @@ impl Decode for ListenAddress {
         Type::AnyOf(vec![
             SocketAddr::ty(),
             Type::Scalar("`unix:` and a path", None),
+            Type::Scalar("`systemd:` and a name", None),
         ])
     }
+}
+
+/// As sd_is_valid_fdname has it.
+fn is_descriptor_name(name: &str) -> bool {
+    (1..=255).contains(&name.len())
+        && name
+            .bytes()
+            .all(|it| matches!(it, b' '..=b'~') && it != b':')
 }
 
 /// Addresses with one prefix.

@@ -43,7 +43,7 @@ def listens(port):
 class Program:
     """One child process whose output goes to files in `folder`."""
 
-    def __init__(self, name, argv, folder, env=None, before=None):
+    def __init__(self, name, argv, folder, env=None, before=None, descriptors=()):
         self.name = name
         self.out = folder / f"{name}.out"
         self.err = folder / f"{name}.err"
@@ -56,6 +56,7 @@ class Program:
                 cwd=folder,
                 env={**os.environ, **(env or {})},
                 preexec_fn=before,
+                pass_fds=descriptors,
             )
 
     @property

@@ -45,7 +45,9 @@ def routes_yaml(listen, health, credential, routes, listeners=()):
 class Proxy:
     """A running bearerd with one credential, `api`."""
 
-    def __init__(self, folder, credential, routes, env=None, before=None, run_args=(), prefix=(), listeners=()):
+    def __init__(
+        self, folder, credential, routes, env=None, before=None, run_args=(), prefix=(), listeners=(), descriptors=()
+    ):
         self.folder, self.credential = folder, credential
         self.port, self.health, self.admin = free_port(), free_port(), free_port()
         self.listeners = listeners
@@ -55,6 +57,8 @@ class Proxy:
         self.write(routes)
         self.env = {SECRET_NAME: CLIENT_SECRET, **(env or {})}
         self.argv, self.before = [*prefix, BINARY, "run", self.file, *run_args], before
+        # What it is born with, beside the usual three.
+        self.descriptors = descriptors
         self.start()
 
     def start(self):
@@ -64,7 +68,7 @@ class Proxy:
 
     def launch(self):
         """Starts it, and waits for nothing."""
-        self.program = Program("bearerd", self.argv, self.folder, self.env, self.before)
+        self.program = Program("bearerd", self.argv, self.folder, self.env, self.before, self.descriptors)
 
     def kill(self):
         self.program.signal(signal.SIGKILL)

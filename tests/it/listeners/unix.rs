@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use bearerd::server;
+use bearerd::{downstream::Inherited, server};
 
 use crate::support::{PATIENCE, TestProxy, Upstream, plain, until};
 
@@ -100,7 +100,7 @@ fn a_stale_socket_is_replaced_and_anything_else_is_not() {
     drop(UnixListener::bind(&name.0).unwrap());
     let proxy = start(&name.0, &upstream, "");
     assert!(get(&name.0).starts_with("HTTP/1.1 200 "));
-    let error = server::bind(&proxy.app.settings().listen, 1).unwrap_err();
+    let error = server::bind(&proxy.app.settings().listen, 1, proxy.app.inherited()).unwrap_err();
     assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
     assert!(
         get(&name.0).starts_with("HTTP/1.1 200 "),
@@ -110,7 +110,7 @@ fn a_stale_socket_is_replaced_and_anything_else_is_not() {
     let listen = proxy.app.settings().listen.clone();
     drop(proxy);
     fs::write(&name.0, "precious").unwrap();
-    let error = server::bind(&listen, 1).unwrap_err();
+    let error = server::bind(&listen, 1, &Inherited::default()).unwrap_err();
     assert!(error.to_string().contains("no socket"), "{error}");
     assert_eq!(fs::read_to_string(&name.0).unwrap(), "precious");
 }

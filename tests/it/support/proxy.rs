@@ -17,6 +17,7 @@ use bearerd::{
     compile::LoadError,
     config::raw::ListenAddress,
     credentials::CredentialError,
+    downstream::Inherited,
     server,
 };
 use tokio::{runtime::Runtime, sync::watch};
@@ -48,9 +49,11 @@ impl TestProxy {
         fs::write(&file, completed(yaml)).unwrap();
         let variables = HashMap::from([("SECRET", SECRET)]);
         let variables: Variables = Arc::new(move |name| variables.get(name).map(|it| (*it).into()));
-        let started = App::start(Origin::File(file.clone()), variables, control().handle());
+        let inherited = Inherited::default();
+        let origin = Origin::File(file.clone());
+        let started = App::start(origin, variables, control().handle(), inherited);
         let (app, _) = started.unwrap_or_else(|error| panic!("{yaml}\n{}", text_of(&error)));
-        let bound = server::bind(&app.settings().listen, workers).unwrap();
+        let bound = server::bind(&app.settings().listen, workers, app.inherited()).unwrap();
         let mut addresses = bound.addresses().iter();
         let address = addresses
             .find_map(ListenAddress::tcp)
