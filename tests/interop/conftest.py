@@ -4,7 +4,7 @@ import resource
 
 import pytest
 from support.canaries import Canaries, assert_hidden
-from support.partners import Certificate, TokenService, Upstream
+from support.partners import Certificate, Streams, TokenService, Upstream
 from support.proxy import Proxy, client_credentials
 
 
@@ -80,6 +80,12 @@ def api_credential(token_service):
 def to():
     """The routes that lead /api/ to an upstream, with the credential."""
     return lambda upstream: f'  - {{ match: /api/, upstream: "{upstream.url}/", credential: api }}\n'
+
+
+@pytest.fixture
+def streams(start_proxy, api_credential, tmp_path, ending):
+    """The proxy before an upstream of `Streams`."""
+    return start_proxy(api_credential, ending(Streams(tmp_path)).routes())
 
 
 @pytest.fixture

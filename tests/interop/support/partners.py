@@ -168,6 +168,26 @@ class Upstream:
         self._test("POST", "dpop_nonce")
 
 
+class Streams:
+    """Tells of the bodies that it gets, and sends others: by HTTP/1.1 on one port, by HTTP/2 on another."""
+
+    def __init__(self, folder):
+        self.ports = {"1.1": free_port(), "2": free_port()}
+        self.program = node("streams", "streams.mjs", folder, *self.ports.values())
+        for port in self.ports.values():
+            self.program.wait_for(port)
+
+    def routes(self):
+        """`/1.1/` and `/2/`, each by that version of HTTP."""
+        return "".join(
+            f"  - {{ match: /{version}/, upstream: {{ url: 'http://127.0.0.1:{port}/'{more} }}, credential: api }}\n"
+            for (version, port), more in zip(self.ports.items(), ["", ", http2: prior_knowledge"], strict=True)
+        )
+
+    def stop(self):
+        self.program.stop()
+
+
 class Certificate:
     """A throw-away authority and its certificate for localhost, made by openssl; `issue` makes more, for clients."""
 
