@@ -114,16 +114,16 @@ impl Issue {
     /// Malformed, where the access token can't stand in a header.
     pub(super) fn new(
         number: u64,
-        credential: Credential,
+        mut credential: Credential,
         slot: Weak<Slot>,
         key: Option<&Arc<ProofKey>>,
     ) -> Result<Self, FetchError> {
-        let scheme = key.map_or("Bearer", |_| "DPoP");
-        let token = credential.part("access_token");
+        let scheme = key.map_or("Bearer ", |_| "DPoP ");
+        let token = credential.part_mut("access_token");
         let authorization = token
             .map(|token| authorization(scheme, token))
             .transpose()?;
-        let bound = key.zip(token);
+        let bound = key.zip(credential.part("access_token"));
         Ok(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             number,
@@ -147,11 +147,16 @@ impl Issue {
     }
 }
 
-fn authorization(scheme: &str, token: &Secret) -> Result<HeaderValue, FetchError> {
-    let text = zeroize::Zeroizing::new(format!("{scheme} {}", token.expose()));
-    let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| FetchError::malformed("the token can't stand in a header"))?;
+/// The header's value; `token` becomes the part of it that it is, so that it stands in memory once.
+fn authorization(scheme: &str, token: &mut Secret) -> Result<HeaderValue, FetchError> {
+    let cannot = || FetchError::malformed("the token can't stand in a header");
+    if !token.expose().is_ascii() {
+        return Err(cannot());
+    }
+    let (whole, rest) = token.after(scheme);
+    let mut value = HeaderValue::from_maybe_shared(whole).map_err(|_| cannot())?;
     value.set_sensitive(true);
+    *token = rest;
     Ok(value)
 }
 

@@ -187,6 +187,13 @@ impl Credential {
             .map(|(_, secret)| secret)
     }
 
+    pub(super) fn part_mut(&mut self, name: &str) -> Option<&mut Secret> {
+        self.parts
+            .iter_mut()
+            .find(|(known, _)| *known == name)
+            .map(|(_, secret)| secret)
+    }
+
     /// Whether it holds the very same secrets as `other`, whatever is said about its life.
     pub(super) fn same_secrets(&self, other: &Self) -> bool {
         self.parts == other.parts
