@@ -40,21 +40,26 @@ mod wait;
 pub(super) struct Slot {
     /// What requests lease: read with one atomic load, written by whoever holds `state`.
     current: ArcSwapOption<Generation>,
-    pub(super) name: Arc<str>,
-    /// Shared by all slots of the credential.
-    pub(super) sources: Arc<Sources>,
-    /// Where its credential outlives the process, or is shared.
-    pub(super) store: Option<Arc<dyn Store>>,
-    pub(super) process: Arc<Process>,
     pub(super) subject: Subject,
+    pub(super) common: Arc<Common>,
     pub(super) kin: Kin,
-    /// What all slots of the credential have counted together, but for the leases of those that there are.
-    tally: Arc<Mutex<Counters>>,
     state: Mutex<State>,
     pub(super) landings: Landings,
     waiters: AtomicUsize,
     /// Wakes the slot's refresher.
     pub(super) bell: Arc<Notify>,
+}
+
+/// What all slots of a credential share.
+pub(super) struct Common {
+    pub(super) name: Arc<str>,
+    pub(super) sources: Sources,
+    /// Where the credential outlives the process, or is shared.
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) process: Arc<Process>,
+    settings: Mutex<CacheSettings>,
+    /// What they have counted together, but for the leases of those that there are.
+    tally: Mutex<Counters>,
 }
 
 /// How a slot stands to others of its credential.
@@ -71,7 +76,6 @@ pub(super) enum Kin {
 /// What only slow paths touch.
 pub(super) struct State {
     pub(super) life: Life,
-    pub(super) settings: CacheSettings,
     /// The newest issue, also while it is withheld.
     pub(super) held: Option<Arc<Generation>>,
     /// How the files of the source looked when the newest fetch began; empty before the first one.
@@ -81,9 +85,9 @@ pub(super) struct State {
     /// What it held at the end of the process is revoked.
     pub(super) revoked: bool,
     store_error: Option<StoreError>,
-    /// Of the newest flight: makes its calls go first.
-    pub(super) hurry: CancellationToken,
-    pub(super) last_error: Option<FetchError>,
+    /// Of the flight that is under way: makes its calls go first.
+    pub(super) hurry: Option<CancellationToken>,
+    pub(super) last_error: Option<Arc<FetchError>>,
     pub(super) last_fetch: Option<(Instant, FetchView)>,
     pub(super) last_calls: Box<[Call]>,
     /// Leases of the issues that are over.
@@ -91,10 +95,11 @@ pub(super) struct State {
 }
 
 impl State {
-    /// What the file says now.
-    pub(super) fn set(&mut self, settings: CacheSettings) {
-        self.settings = settings;
-        self.life.probe_after(settings.probe_after);
+    /// Somebody waits.
+    pub(super) fn hurry(&self) {
+        if let Some(hurry) = &self.hurry {
+            hurry.cancel();
+        }
     }
 
     fn uses(&self) -> u64 {
@@ -112,54 +117,39 @@ impl Slot {
         settings: CacheSettings,
         subjects: Option<Subjects>,
     ) -> Self {
+        let common = Common {
+            name,
+            sources: Sources::new(source),
+            store,
+            process,
+            settings: Mutex::new(settings),
+            tally: Mutex::default(),
+        };
         let kin = subjects.map_or(Kin::Alone, |subjects| Kin::Root(Arc::new(subjects)));
-        let sources = Arc::new(Sources::new(source));
-        let own = (Subject::Own, kin);
-        Self::with(name, sources, store, process, settings, own, Arc::default())
+        Self::with(Arc::new(common), Subject::Own, kin)
     }
 
     /// One of the same credential, for a subject.
     pub(super) fn of_subject(&self, subject: Subject, home: Weak<Subjects>) -> Self {
-        let settings = CacheSettings {
-            prewarm: false,
-            ..self.state().settings
-        };
-        let (name, sources) = (Arc::clone(&self.name), Arc::clone(&self.sources));
-        let (store, kin) = (self.store.clone(), Kin::Of(home));
-        let (process, tally) = (Arc::clone(&self.process), Arc::clone(&self.tally));
-        let own = (subject, kin);
-        Self::with(name, sources, store, process, settings, own, tally)
+        Self::with(Arc::clone(&self.common), subject, Kin::Of(home))
     }
 
-    fn with(
-        name: Arc<str>,
-        sources: Arc<Sources>,
-        store: Option<Arc<dyn Store>>,
-        process: Arc<Process>,
-        settings: CacheSettings,
-        (subject, kin): (Subject, Kin),
-        tally: Arc<Mutex<Counters>>,
-    ) -> Self {
-        let mut life = Life::new(sources.current().renewable());
-        life.probe_after(settings.probe_after);
+    fn with(common: Arc<Common>, subject: Subject, kin: Kin) -> Self {
+        let mut life = Life::new(common.sources.current().renewable());
+        life.probe_after(common.settings().probe_after);
         Self {
             current: ArcSwapOption::empty(),
-            name,
-            sources,
-            store,
-            process,
             subject,
+            common,
             kin,
-            tally,
             state: Mutex::new(State {
                 life,
-                settings,
                 held: None,
                 files: Vec::new(),
                 kept: Kept::default(),
                 revoked: false,
                 store_error: None,
-                hurry: CancellationToken::default(),
+                hurry: None,
                 last_error: None,
                 last_fetch: None,
                 last_calls: Box::default(),
@@ -169,6 +159,12 @@ impl Slot {
             waiters: AtomicUsize::new(0),
             bell: Arc::default(),
         }
+    }
+
+    /// What the file says now.
+    pub(super) fn set(&self, settings: CacheSettings) {
+        *lock(&self.common.settings) = settings;
+        self.state().life.probe_after(settings.probe_after);
     }
 
     /// The hit path. `now` comes from the caller: reading the clock costs more than all the rest.
@@ -193,15 +189,15 @@ impl Slot {
             Refusal::Fixed => Rejection::NoOther,
             Refusal::Cooling => {
                 drop(state);
-                tracing::debug!(credential = %self.name, "refused by an upstream, cooling down");
+                tracing::debug!(credential = %self.common.name, "refused by an upstream, cooling down");
                 Rejection::NoOther
             }
             Refusal::Withheld => {
                 self.current.store(None);
-                state.hurry.cancel();
+                state.hurry();
                 drop(state);
                 tracing::info!(
-                    credential = %self.name,
+                    credential = %self.common.name,
                     generation = issue.number,
                     "refused by an upstream, renewing"
                 );
@@ -253,11 +249,11 @@ impl Slot {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the lock is held can't leave half an event behind that the next one would not mend.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn count(&self, count: impl FnOnce(&mut Counters)) {
-        count(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+        count(&mut lock(&self.common.tally));
     }
 
     /// Tells of a store that fails, once, and once when it is back.
@@ -267,8 +263,8 @@ impl Slot {
         drop(state);
         self.count(|counters| counters.store_failures += u64::from(error.is_some()));
         match (before, error) {
-            (None, Some(error)) => tracing::warn!(credential = %self.name, "{error}"),
-            (Some(_), None) => tracing::info!(credential = %self.name, "the store is back"),
+            (None, Some(error)) => tracing::warn!(credential = %self.common.name, "{error}"),
+            (Some(_), None) => tracing::info!(credential = %self.common.name, "the store is back"),
             _ => {}
         }
     }
@@ -286,10 +282,16 @@ impl Slot {
     }
 }
 
+impl Common {
+    pub(super) fn settings(&self) -> CacheSettings {
+        *lock(&self.settings)
+    }
+}
+
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slot")
-            .field("name", &self.name)
+            .field("name", &self.common.name)
             .finish_non_exhaustive()
     }
 }
@@ -300,6 +302,10 @@ impl Drop for Slot {
         revocation::begin(self);
         self.bell.notify_one();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Twice the longest pause after a failure.

@@ -25,7 +25,7 @@ pub(super) enum Landing {
     /// There is a credential to lease.
     Arrived,
     /// There is none.
-    Failed(FetchError),
+    Failed(Arc<FetchError>),
     /// Nothing was learnt: whoever needs one asks again.
     Again,
 }

@@ -26,7 +26,7 @@ pub enum Rejection {
 impl CredentialHandle {
     /// The credential's name in the file.
     pub fn name(&self) -> &Arc<str> {
-        &self.0.name
+        &self.0.common.name
     }
 
     /// The hit path: the current credential if it may be sent now. No lock, no wait, no allocation.

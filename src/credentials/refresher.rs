@@ -21,7 +21,7 @@ use crate::clock::{self, Instant};
 /// Starts the task of a new slot.
 pub(super) fn start(slot: &Arc<Slot>) {
     let serving = serve(Arc::downgrade(slot), Arc::clone(&slot.bell));
-    slot.process.control.spawn(serving);
+    slot.common.process.control.spawn(serving);
 }
 
 /// Serves one slot until nobody refers to it any more. A call that is under way is always finished.
@@ -81,27 +81,27 @@ fn forgotten(slot: &Arc<Slot>) -> bool {
 
 fn expire(slot: &Slot, state: &mut State, used: bool) {
     slot.publish(state, None);
-    if matches!(slot.kin, Kin::Alone) && slot.sources.take_over() {
+    if matches!(slot.kin, Kin::Alone) && slot.common.sources.take_over() {
         state.life.forgive();
         if used {
             let _ = state.life.want(clock::now());
         }
     }
     if used && state.last_error.is_some() {
-        tracing::warn!(credential = %slot.name, "expired, and no successor could be had");
+        tracing::warn!(credential = %slot.common.name, "expired, and no successor could be had");
     } else {
-        tracing::debug!(credential = %slot.name, "expired");
+        tracing::debug!(credential = %slot.common.name, "expired");
     }
 }
 
 /// One token call and what comes of it.
 async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     if purpose == Purpose::Ahead {
-        if let Some(successor) = slot.sources.take_due(clock::now()) {
+        if let Some(successor) = slot.common.sources.take_due(clock::now()) {
             return try_out(slot, &successor).await;
         }
     } else if matches!(slot.kin, Kin::Alone) {
-        slot.sources.take_over();
+        slot.common.sources.take_over();
     }
     let source = slot.source();
     let began = clock::now();
@@ -114,7 +114,7 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     {
         let mut state = slot.state();
         state.files = files;
-        state.hurry = calls.hurry().clone();
+        state.hurry = Some(calls.hurry().clone());
     }
     let result = renewal::obtain(slot, &source, purpose, &calls).await;
     let ended = clock::now();
@@ -124,6 +124,7 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
         failure: result.as_ref().err().map(|e| e.kind),
     };
     let mut state = slot.state();
+    state.hurry = None;
     state.last_calls = calls.take().into();
     let adopted = result.as_ref().is_ok_and(|obtained| obtained.adopted);
     let landing = match result {
@@ -141,14 +142,17 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
     };
     if adopted {
         slot.count(|counters| counters.adopted += 1);
-        tracing::debug!(credential = %slot.name, ?purpose, "taken from the store");
+        tracing::debug!(credential = %slot.common.name, ?purpose, "taken from the store");
     } else {
         record(slot, &mut state, view, landing.as_ref(), ended);
-        tracing::debug!(credential = %slot.name, ?purpose, took = ?view.took, outcome = view.outcome(), "token call ended");
+        tracing::debug!(credential = %slot.common.name, ?purpose, took = ?view.took, outcome = view.outcome(), "token call ended");
     }
     if let Some(landing) = landing {
         let flight = state.life.flight();
-        if !matches!(landing, Landing::Arrived) && state.settings.prewarm && state.held.is_none() {
+        if !matches!(landing, Landing::Arrived)
+            && slot.common.settings().prewarm
+            && state.held.is_none()
+        {
             // Nobody may ask before it is there: readiness waits for it.
             let _ = state.life.want(ended);
         }
@@ -162,10 +166,10 @@ fn follows(slot: &Slot, state: &State, error: &FetchError) -> bool {
     if !matches!(slot.kin, Kin::Alone) || state.life.leasable(clock::now()) {
         return false;
     }
-    let follows = slot.sources.take_over();
+    let follows = slot.common.sources.take_over();
     if error.retry == Retry::Permanent {
         // One that was refused, too, is at least what the file says: the next attempt is made with it.
-        slot.sources.give_up();
+        slot.common.sources.give_up();
     }
     follows
 }
@@ -175,7 +179,7 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
     let began = clock::now();
     let files = watched::stamps(&**successor);
     let calls = Calls::default();
-    slot.state().hurry = calls.hurry().clone();
+    slot.state().hurry = Some(calls.hurry().clone());
     let trial = renewal::obtain(slot, successor, Purpose::Ahead, &calls);
     let result = match longest_trial(slot, &**successor) {
         Some(most) => timeout(most, trial).await.unwrap_or_else(|_| {
@@ -186,6 +190,7 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
     };
     let ended = clock::now();
     let mut state = slot.state();
+    state.hurry = None;
     let landing = match result {
         Ok(_) if slot.is_outdated(successor) => {
             state.life.let_be();
@@ -198,7 +203,7 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
         }
         Err(error) => {
             state.life.let_be();
-            Some(Landing::Failed(error))
+            Some(Landing::Failed(Arc::new(error)))
         }
     };
     let view = FetchView {
@@ -209,7 +214,7 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
     let failure = match &landing {
         Some(Landing::Failed(error)) => Some(error.clone()),
         Some(_) => None,
-        None => Some(FetchError::malformed("its token was about to expire")),
+        None => Some(FetchError::malformed("its token was about to expire").into()),
     };
     match &failure {
         None => record(slot, &mut state, view, landing.as_ref(), ended),
@@ -218,7 +223,7 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
     let serves = state.life.leasable(ended);
     let flight = state.life.flight();
     drop(state);
-    slot.tried(successor, failure.as_ref());
+    slot.tried(successor, failure.as_deref());
     match landing {
         // Whoever found its token gone meanwhile is not concerned: the source in use may bring another.
         Some(Landing::Failed(_)) if !serves => slot.landings.land(flight, Landing::Again),
@@ -250,7 +255,7 @@ fn arrived(
     let was_saved = state.kept.is_saved || state.kept.record.is_none();
     // Before anything can go wrong with the rest of it: a refresh token that came is the only one there is.
     state.kept = kept;
-    if slot.store.is_some() && !state.kept.is_saved && was_saved {
+    if slot.common.store.is_some() && !state.kept.is_saved && was_saved {
         spawn(renewal::save_later(Arc::downgrade(slot)));
     }
     let held = state.held.clone();
@@ -296,7 +301,7 @@ fn arrived(
     };
     slot.publish(state, Some(Arc::new(published)));
     if let Some(error) = state.last_error.take() {
-        tracing::info!(credential = %slot.name, after = error.kind.as_str(), "obtained again");
+        tracing::info!(credential = %slot.common.name, after = error.kind.as_str(), "obtained again");
     }
     Some(Landing::Arrived)
 }
@@ -316,11 +321,12 @@ fn failed(slot: &Slot, state: &mut State, error: FetchError, settled: Settled) -
         );
     // That an endpoint is not called is told once, not by each of its credentials.
     if news && !matches!(error.retry, Retry::Held { .. }) {
-        tracing::warn!(credential = %slot.name, kind, ?retry_in, "not obtained: {error}");
+        tracing::warn!(credential = %slot.common.name, kind, ?retry_in, "not obtained: {error}");
     } else {
-        tracing::debug!(credential = %slot.name, kind, ?retry_in, "still not obtained: {error}");
+        tracing::debug!(credential = %slot.common.name, kind, ?retry_in, "still not obtained: {error}");
     }
-    state.last_error = Some(error.clone());
+    let error = Arc::new(error);
+    state.last_error = Some(Arc::clone(&error));
     Landing::Failed(error)
 }
 

@@ -95,7 +95,7 @@ impl Credentials {
         let key = (Arc::from(name), source.fingerprint().purpose());
         if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
             drop(slots);
-            slot.state().set(settings);
+            slot.set(settings);
             if let Kin::Root(subjects) = &slot.kin {
                 subjects.set_most(settings.max_subjects);
             }

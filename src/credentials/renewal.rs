@@ -92,14 +92,14 @@ pub(super) async fn obtain(
     }
     let spends = refreshing.is_some() && previous.as_ref().is_some_and(|it| it.refresh.is_some());
     // Until the successor is saved.
-    let _spending = spends.then(|| slot.process.spending.token());
+    let _spending = spends.then(|| slot.common.process.spending.token());
     if spends {
         // Before it is marked: what is not sent needs no mark.
         if let Some(held) = source.endpoints().first().and_then(|it| endpoint::held(it)) {
             return Err(held);
         }
         // Looked at with the token in hand: who closes it waits for us, or we see it closed.
-        if slot.process.spending.is_closed() {
+        if slot.common.process.spending.is_closed() {
             let why = "the proxy ends: no refresh token is sent any more";
             return Err(FetchError::transient(FailureKind::Failing, why).before_sending());
         }
@@ -172,7 +172,7 @@ impl Desk {
         own: &Kept,
     ) -> Result<Begun, FetchError> {
         let own_record = own.record.as_deref().cloned();
-        let Some(store) = &slot.store else {
+        let Some(store) = &slot.common.store else {
             return Ok(Begun::Fetch(Self {
                 id,
                 claim: None,
@@ -298,7 +298,7 @@ impl Desk {
         let known = self.record.as_ref().map_or(0, |record| record.number);
         let record = Record::after(credential, known.max(own.number));
         let is_saved = self.claim.is_some() && self.save(slot, &record).await.is_ok();
-        let keeps = slot.store.is_some() || record.refresh.is_some();
+        let keeps = slot.common.store.is_some() || record.refresh.is_some();
         Kept {
             id: Some(self.id),
             number: record.number,
@@ -356,7 +356,7 @@ fn choose_refresh_token(
     }
     if !how.restarts {
         return match in_doubt {
-            true => Err(doubt(&slot.name)),
+            true => Err(doubt(&slot.common.name)),
             false => Ok(()),
         };
     }

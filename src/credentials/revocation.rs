@@ -18,14 +18,14 @@ pub(super) fn is_wanted(source: &dyn Source) -> bool {
 /// What a store keeps is left alone: the next start, or another replica, goes on with it.
 pub(super) fn begin(slot: &Slot) {
     let source = slot.source();
-    if slot.store.is_some() || !is_wanted(&*source) {
+    if slot.common.store.is_some() || !is_wanted(&*source) {
         return;
     }
     let tokens = tokens(slot);
     if tokens.is_empty() {
         return;
     }
-    let name = Arc::clone(&slot.name);
+    let name = Arc::clone(&slot.common.name);
     let revoking = async move {
         let revoked = tokio::time::timeout(LONGEST, revoke(&*source, &tokens)).await;
         match revoked {
@@ -39,7 +39,7 @@ pub(super) fn begin(slot: &Slot) {
             ),
         }
     };
-    let process = &slot.process;
+    let process = &slot.common.process;
     process
         .control
         .spawn(process.revoking.track_future(revoking));

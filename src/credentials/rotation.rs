@@ -54,7 +54,7 @@ impl Credentials {
         }
         let mut rotation = Rotation::default();
         for slot in slots {
-            slot.sources.hurry();
+            slot.common.sources.hurry();
             match &slot.kin {
                 Kin::Root(subjects) => {
                     rotation.per_subject = true;

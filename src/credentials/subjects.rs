@@ -172,7 +172,7 @@ fn retire(slot: &Slot) {
 
 fn full(root: &Slot) -> CredentialError {
     CredentialError {
-        credential: Arc::clone(&root.name),
+        credential: Arc::clone(&root.common.name),
         kind: CredentialErrorKind::Overloaded,
         retry_after: Some(Duration::from_secs(1)),
         detail: "as many subjects as `limits: { subjects }` allows are in use".into(),

@@ -66,8 +66,11 @@ fn stamp(path: &Path) -> Stamp {
 /// and has them take up what others have put into the store, where that helps: a person's login, and whatever there is
 /// where requests ask in vain. What is good is not compared: when an upstream refuses it, the newer one is found.
 pub(super) fn follow(slot: &Arc<Slot>) {
-    if slot.store.is_some() || !slot.source().watched().is_empty() {
-        slot.process.control.spawn(look(Arc::downgrade(slot)));
+    if slot.common.store.is_some() || !slot.source().watched().is_empty() {
+        slot.common
+            .process
+            .control
+            .spawn(look(Arc::downgrade(slot)));
     }
 }
 
@@ -81,7 +84,7 @@ async fn look(slot: Weak<Slot>) {
         let now = stamps(&*slot.source());
         let Kin::Root(subjects) = &slot.kin else {
             slot.catch_up(&now);
-            if let Some(store) = &slot.store
+            if let Some(store) = &slot.common.store
                 && (slot.is_in_need() || renewal::waits_for_a_person(&slot) && due <= clock::now())
             {
                 // With jitter: replicas that start together do not all come at once.
@@ -91,7 +94,7 @@ async fn look(slot: Weak<Slot>) {
             continue;
         };
         subjects.slots().for_each(|one| one.catch_up(&now));
-        if let Some(store) = &slot.store {
+        if let Some(store) = &slot.common.store {
             let mut in_need: Vec<_> = subjects.slots().filter(|one| one.is_in_need()).collect();
             fastrand::shuffle(&mut in_need);
             for one in in_need.iter().take(MOST_COMPARED) {

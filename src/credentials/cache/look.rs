@@ -13,7 +13,7 @@ impl Slot {
         let now = clock::now();
         let source = self.source();
         let (successor, verifications) = match self.kin {
-            Kin::Alone | Kin::Root(_) => self.sources.view(),
+            Kin::Alone | Kin::Root(_) => self.common.sources.view(),
             // It is told once, of all.
             Kin::Of(_) => Default::default(),
         };
@@ -23,7 +23,7 @@ impl Slot {
         self.count(|all| counters = *all);
         counters.uses += state.uses();
         let mut view = CredentialView {
-            name: Arc::clone(&self.name),
+            name: Arc::clone(&self.common.name),
             grant: source.grant(),
             endpoint: source.endpoints().first().map(|&url| url.into()),
             state: state.life.state(now),
@@ -38,7 +38,7 @@ impl Slot {
                 .held
                 .as_ref()
                 .and_then(|held| held.issue.credential.scope.as_deref().map(Into::into)),
-            prewarm: state.settings.prewarm,
+            prewarm: self.common.settings().prewarm,
             endpoint_paused: None,
             store_error: state.store_error.as_ref().map(|error| error.why().into()),
             counters,
@@ -71,7 +71,7 @@ impl Slot {
         Account {
             links: links.iter().map(|link| Arc::clone(link.name())).collect(),
             calls: state.last_calls.to_vec(),
-            failure: state.last_error.clone(),
+            failure: state.last_error.as_deref().cloned(),
         }
     }
 }

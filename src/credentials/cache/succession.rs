@@ -11,7 +11,7 @@ use crate::{
 impl Slot {
     /// The source that its credentials come from now.
     pub(in crate::credentials) fn source(&self) -> Arc<dyn Source> {
-        self.sources.current()
+        self.common.sources.current()
     }
 
     /// Where the store keeps what `source` brings for this slot.
@@ -24,15 +24,15 @@ impl Slot {
             Some(how) if !how.restarts => print.purpose(),
             _ => print,
         };
-        SlotId::new(&self.name, print, self.subject.key())
+        SlotId::new(&self.common.name, print, self.subject.key())
     }
 
     /// Has the same credential obtained as `source` does, once that has shown that it can.
     pub(in crate::credentials) fn propose(&self, source: Arc<dyn Source>) {
-        match self.sources.propose(source) {
+        match self.common.sources.propose(source) {
             Proposal::Known => return,
             Proposal::Withdrawn => {
-                tracing::info!(credential = %self.name, "its secrets are again those in use");
+                tracing::info!(credential = %self.common.name, "its secrets are again those in use");
                 return;
             }
             Proposal::New => {}
@@ -47,10 +47,10 @@ impl Slot {
     fn follow_unless_serving(&self) {
         let mut state = self.state();
         let now = clock::now();
-        if state.life.leasable(now) || state.life.is_flying() || !self.sources.take_over() {
+        if state.life.leasable(now) || state.life.is_flying() || !self.common.sources.take_over() {
             return;
         }
-        let wanted = state.last_error.take().is_some() || state.settings.prewarm;
+        let wanted = state.last_error.take().is_some() || self.common.settings().prewarm;
         state.life.forgive();
         if wanted {
             let _ = state.life.want(now);
@@ -60,8 +60,8 @@ impl Slot {
     /// When the successor is to be tried with this slot; none where that would keep a request waiting.
     pub(in crate::credentials) fn trial_due(&self) -> Option<Instant> {
         match &self.kin {
-            Kin::Alone if self.state().life.leasable(clock::now()) => self.sources.due(),
-            Kin::Root(_) => self.sources.due(),
+            Kin::Alone if self.state().life.leasable(clock::now()) => self.common.sources.due(),
+            Kin::Root(_) => self.common.sources.due(),
             _ => None,
         }
     }
@@ -77,10 +77,10 @@ impl Slot {
         let serving = serving.filter(|one| one.state().life.leasable(now));
         // Any of them: what is wrong with one user is not to decide for all, again and again.
         let serving = fastrand::choice(serving.collect::<Vec<_>>());
-        if serving.is_none() && self.sources.take_over() {
+        if serving.is_none() && self.common.sources.take_over() {
             return;
         }
-        self.sources.asked(now + PATIENCE);
+        self.common.sources.asked(now + PATIENCE);
         if let Some(one) = serving {
             one.force();
         }
@@ -90,7 +90,7 @@ impl Slot {
     /// it that the source in use has.
     pub(in crate::credentials) fn is_outdated(&self, successor: &Arc<dyn Source>) -> bool {
         let apart = self.id_of(&**successor) != self.id_of(&*self.source());
-        apart && !self.sources.is_followed_by(successor)
+        apart && !self.common.sources.is_followed_by(successor)
     }
 
     /// The outcome of a trial, told once to whoever runs the proxy.
@@ -100,27 +100,27 @@ impl Slot {
         failure: Option<&FetchError>,
     ) {
         let Some(error) = failure else {
-            if self.sources.verified(successor) {
-                tracing::info!(credential = %self.name, "its new secrets are in use");
+            if self.common.sources.verified(successor) {
+                tracing::info!(credential = %self.common.name, "its new secrets are in use");
             }
             return;
         };
-        let probe_after = self.state().settings.probe_after;
-        let Some(failed) = self.sources.failed(successor, error, probe_after) else {
+        let probe_after = self.common.settings().probe_after;
+        let Some(failed) = self.common.sources.failed(successor, error, probe_after) else {
             return;
         };
         let (kind, retry_in) = (error.kind.as_str(), failed.retry_in);
         match (failed.refused, failed.first) {
             (true, true) => tracing::warn!(
-                credential = %self.name, kind, ?retry_in,
+                credential = %self.common.name, kind, ?retry_in,
                 "its new secrets are refused, the old ones and their token stay in use: {error}"
             ),
             (false, true) => tracing::warn!(
-                credential = %self.name, kind, ?retry_in,
+                credential = %self.common.name, kind, ?retry_in,
                 "its new secrets can't be tried yet, the old ones stay in use: {error}"
             ),
             (_, false) => tracing::debug!(
-                credential = %self.name, kind, ?retry_in, "its new secrets still bring nothing: {error}"
+                credential = %self.common.name, kind, ?retry_in, "its new secrets still bring nothing: {error}"
             ),
         }
     }

@@ -59,14 +59,14 @@ impl Slot {
         match state.life.want(clock::now()) {
             Want::Ready => Ok(None),
             Want::Wait(flight) => {
-                state.hurry.cancel();
+                state.hurry();
                 drop(state);
                 self.bell.notify_one();
                 Ok(Some(flight))
             }
             Want::Failed { .. } => {
                 let error = state.last_error.clone().unwrap_or_else(|| {
-                    FetchError::transient(FailureKind::Internal, "no attempt was made")
+                    FetchError::transient(FailureKind::Internal, "no attempt was made").into()
                 });
                 drop(state);
                 self.bell.notify_one();
@@ -78,7 +78,7 @@ impl Slot {
     pub(in crate::credentials) fn error(&self, error: &FetchError) -> CredentialError {
         let retry_in = self.state().life.retry_in(clock::now());
         CredentialError {
-            credential: Arc::clone(&self.name),
+            credential: Arc::clone(&self.common.name),
             kind: error.kind.into(),
             // In doubt, no time helps: only a person.
             retry_after: retry_in.filter(|_| error.kind != FailureKind::InDoubt),
@@ -88,7 +88,7 @@ impl Slot {
 
     fn out_of_time(&self, wait: Duration) -> CredentialError {
         CredentialError {
-            credential: Arc::clone(&self.name),
+            credential: Arc::clone(&self.common.name),
             kind: CredentialErrorKind::Timeout,
             retry_after: Some(Duration::from_secs(1)),
             detail: format!("no token within {wait:?}").into(),
@@ -104,13 +104,13 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn enter(slot: &'a Slot, began: Instant) -> Result<Self, CredentialError> {
-        let most = slot.state().settings.max_waiters;
+        let most = slot.common.settings().max_waiters;
         let waiting = Self { slot, began };
         if slot.waiters.fetch_add(1, Ordering::Relaxed) < most {
             return Ok(waiting);
         }
         Err(CredentialError {
-            credential: Arc::clone(&slot.name),
+            credential: Arc::clone(&slot.common.name),
             kind: CredentialErrorKind::Overloaded,
             retry_after: Some(Duration::from_secs(1)),
             detail: format!("{most} requests wait for it already").into(),

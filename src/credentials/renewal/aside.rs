@@ -26,7 +26,7 @@ pub(in crate::credentials) async fn replace(
     let not_kept = |error: StoreError| {
         FetchError::permanent(FailureKind::Internal, format!("it can't be kept: {error}"))
     };
-    let Some(store) = &slot.store else {
+    let Some(store) = &slot.common.store else {
         return Err(FetchError::permanent(
             FailureKind::Internal,
             "there is no place to keep it",
@@ -89,7 +89,7 @@ pub(in crate::credentials) async fn compare(slot: &Arc<Slot>, store: &dyn Store)
         state.kept.record = Some(Arc::new(record));
         state.kept.is_saved = false;
         drop(state);
-        tracing::warn!(credential = %slot.name, "the store has lost it, and is told again");
+        tracing::warn!(credential = %slot.common.name, "the store has lost it, and is told again");
         tokio::spawn(save_later(Arc::downgrade(slot)));
     }
 }
@@ -105,7 +105,7 @@ pub(in crate::credentials) async fn save_later(slot: Weak<Slot>) {
         };
         let kept = slot.state().kept.clone();
         let (Some(store), Some(id), Some(record), false) =
-            (&slot.store, kept.id, kept.record, kept.is_saved)
+            (&slot.common.store, kept.id, kept.record, kept.is_saved)
         else {
             return;
         };

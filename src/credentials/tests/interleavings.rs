@@ -221,7 +221,7 @@ fn who_waits_for_a_flight_is_not_content_with_an_older_one() {
             })
         };
         let error = FetchError::transient(FailureKind::Failing, "no");
-        landings.land(1, Landing::Failed(error));
+        landings.land(1, Landing::Failed(error.into()));
         landings.land(2, Landing::Arrived);
         let (newer, _) = waiting.join().unwrap();
         assert!(matches!(newer, Landing::Arrived));
