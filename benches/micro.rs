@@ -161,7 +161,7 @@ fn leasing() {
     lease_for(&runtime, &handle, 0..SUBJECTS);
     let now = clock::now();
     let lease = |subject: &Subject| {
-        let own = handle.of(subject, now).expect("room for all");
+        let own = handle.of(subject).expect("room for all");
         black_box(own.try_lease_at(now)).expect("a token")
     };
     let one = subject(0);
@@ -227,7 +227,7 @@ fn per_subject(runtime: &Runtime, bytes: usize) -> CredentialHandle {
 fn lease_for(runtime: &Runtime, handle: &CredentialHandle, numbers: Range<usize>) {
     runtime.block_on(async {
         for number in numbers {
-            let own = handle.of(&subject(number), clock::now());
+            let own = handle.of(&subject(number));
             let lease = own.expect("room for all").lease(Duration::from_secs(10));
             lease.await.expect("a token");
         }

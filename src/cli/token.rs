@@ -9,7 +9,7 @@ use super::{
     small_runtime,
 };
 use crate::{
-    clock, compile,
+    compile,
     config::diagnostic::nearest,
     credentials::{
         CredentialError, CredentialErrorKind, CredentialHandle, CredentialView, Lease, Subject,
@@ -91,7 +91,7 @@ fn of_subject(handle: &CredentialHandle, args: &Args) -> Result<CredentialHandle
         (Some(name), true) => Subject::user(name.as_str()),
     };
     let subject = subject.map_err(|error| Failure::usage(error.to_string()))?;
-    let own = handle.of(&subject, clock::now());
+    let own = handle.of(&subject);
     own.map_err(|error| not_obtained(&error, handle))
 }
 

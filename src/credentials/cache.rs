@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -34,12 +34,13 @@ mod wait;
 
 /// One credential of one subject.
 ///
-/// What requests lease stands beside the reference count, which a lookup among many subjects touches anyway: one
-/// cache line.
+/// What a lookup among many subjects and a lease touch stands beside the reference count: one cache line.
 #[repr(C)]
 pub(super) struct Slot {
     /// What requests lease: read with one atomic load, written by whoever holds `state`.
     current: ArcSwapOption<Generation>,
+    /// When it was asked for last, as its shard counts; written under the shard's lock.
+    pub(super) asked: AtomicU64,
     pub(super) subject: Subject,
     pub(super) common: Arc<Common>,
     pub(super) kin: Kin,
@@ -139,6 +140,7 @@ impl Slot {
         life.probe_after(common.settings().probe_after);
         Self {
             current: ArcSwapOption::empty(),
+            asked: AtomicU64::new(0),
             subject,
             common,
             kin,

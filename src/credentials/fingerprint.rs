@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::secret::Secret;
 
@@ -14,21 +14,13 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// What a builder makes of a kind and one text, at once where they are short: a request waits for it.
-    pub(super) fn of_texts(texts: [&str; 2]) -> Self {
-        let mut bytes = [0; SHORT];
-        let mut length = 0;
-        for text in texts {
-            for part in [&(text.len() as u64).to_be_bytes()[..], text.as_bytes()] {
-                let Some(place) = bytes.get_mut(length..length + part.len()) else {
-                    return FingerprintBuilder::new(texts[0]).text(texts[1]).finish();
-                };
-                place.copy_from_slice(part);
-                length += part.len();
-            }
+    /// What a builder makes of these fields and no others, in one pass: a request may wait for it.
+    pub(super) fn of(fields: &[&[u8]]) -> Self {
+        let mut context = Context::new(&SHA256);
+        for field in fields {
+            add(&mut context, field);
         }
-        let mut whole = [0; 32];
-        whole.copy_from_slice(digest(&SHA256, &bytes[..length]).as_ref());
+        let whole = finished(context);
         Self {
             whole,
             purpose: whole,
@@ -46,12 +38,6 @@ impl Fingerprint {
             whole: self.purpose,
             purpose: self.purpose,
         }
-    }
-
-    /// Some of its bits, as a number.
-    pub(super) fn spread(&self) -> usize {
-        let [a, b, c, d, ..] = self.whole;
-        u32::from_be_bytes([a, b, c, d]) as usize
     }
 }
 
@@ -150,12 +136,15 @@ impl FingerprintBuilder {
     }
 
     fn both(mut self, whole: &[u8], purpose: &[u8]) -> Self {
-        for (context, bytes) in [(&mut self.whole, whole), (&mut self.purpose, purpose)] {
-            context.update(&(bytes.len() as u64).to_be_bytes());
-            context.update(bytes);
-        }
+        add(&mut self.whole, whole);
+        add(&mut self.purpose, purpose);
         self
     }
+}
+
+fn add(context: &mut Context, field: &[u8]) {
+    context.update(&(field.len() as u64).to_be_bytes());
+    context.update(field);
 }
 
 fn finished(context: Context) -> [u8; 32] {
@@ -164,20 +153,15 @@ fn finished(context: Context) -> [u8; 32] {
     out
 }
 
-/// Two lengths and names as users have them.
-const SHORT: usize = 128;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn two_texts_at_once_are_what_the_builder_makes_of_them() {
-        for length in [0, 1, 100, 107, 108, 109, 1000] {
-            let text = "x".repeat(length);
-            let built = FingerprintBuilder::new("user").text(&text).finish();
-            assert_eq!(Fingerprint::of_texts(["user", &text]), built, "{length}");
-        }
+    fn fields_in_one_pass_are_what_the_builder_makes_of_them() {
+        let built = FingerprintBuilder::new("user").text("name").number(1);
+        let fields: [&[u8]; 3] = [b"user", b"name", &1_u64.to_be_bytes()];
+        assert_eq!(Fingerprint::of(&fields), built.finish());
     }
 
     #[test]

@@ -62,10 +62,10 @@ impl CredentialHandle {
     ///
     /// # Errors
     /// [`CredentialError`] `Overloaded`, where as many subjects as may be kept are all in use.
-    pub fn of(&self, subject: &Subject, now: clock::Instant) -> Result<Self, CredentialError> {
+    pub fn of(&self, subject: &Subject) -> Result<Self, CredentialError> {
         match &self.0.kin {
             Kin::Root(subjects) if *subject != Subject::Own => {
-                subjects.slot(&self.0, subject, now).map(Self)
+                subjects.slot(&self.0, subject).map(Self)
             }
             _ => Ok(self.clone()),
         }

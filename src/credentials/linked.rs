@@ -10,7 +10,6 @@ use super::{
     CredentialError, CredentialErrorKind, CredentialHandle, FailureKind, FetchError, Fingerprint,
     FingerprintBuilder, Lease, Retry, Source, Subject, TokensFrom,
 };
-use crate::clock;
 
 /// The hold of one source on another credential. Cheap to clone; all clones get the slot together.
 #[derive(Clone)]
@@ -85,7 +84,7 @@ impl Linked {
                 format!("credential {} has no slot", self.name),
             ));
         };
-        let own = handle.of(subject, clock::now());
+        let own = handle.of(subject);
         let own = own.map_err(|error| unavailable(&error))?;
         let leased = own.lease(LONGEST_WAIT).await;
         leased.map_err(|error| unavailable(&error))

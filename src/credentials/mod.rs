@@ -61,7 +61,7 @@ pub use registry::{CacheSettings, Credentials, Obtained, obtain};
 pub use rotation::Rotation;
 pub use source::{BoxFuture, Credential, Fetch, PartName, Refreshing, Source};
 pub use store::{AnyStore, FileStore, Keyring, KeyringError, RedisServer, RedisStore};
-pub use subject::{Subject, SubjectError, SubjectToken, TokensFrom};
+pub use subject::{Subject, SubjectError, SubjectToken, SubjectTokens, TokensFrom};
 pub use token_call::{Ask, Extras, Revocation, Target, Token, TokenCall, TokenCallError};
 pub use token_response::{TokenResponse, read as read_token_response};
 pub use view::{

@@ -1,14 +1,18 @@
 //! Whose credential it is: the proxy's own, a user's by name, or that of whoever a token of the request tells of.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use http::HeaderName;
 
-use super::{Fingerprint, FingerprintBuilder};
+use super::Fingerprint;
 use crate::{clock::Instant, secret::Secret};
 
 /// Whose credential it is.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Subject {
     /// The proxy's own, shared by all requests of the route.
@@ -17,12 +21,17 @@ pub enum Subject {
     /// A user's, by the name that the credential's vendor knows; made by [`Subject::user`].
     User(Arc<str>),
     /// Of whoever these tokens tell of; made by [`Subject::tokens`].
-    Tokens {
-        /// Who it is for.
-        subject: SubjectToken,
-        /// Who acts for them.
-        actor: Option<SubjectToken>,
-    },
+    Tokens(Arc<SubjectTokens>),
+}
+
+/// Tokens that tell of somebody: the same ones are the same subject, whatever is known of their end.
+pub struct SubjectTokens {
+    /// Who it is for.
+    pub subject: SubjectToken,
+    /// Who acts for them.
+    pub actor: Option<SubjectToken>,
+    /// A strong hash of both, so that no two can share one, and nothing is compared byte by byte.
+    key: Fingerprint,
 }
 
 /// A token that tells of somebody.
@@ -59,10 +68,6 @@ pub enum SubjectError {
     Control,
 }
 
-/// Identifies a subject among all of one credential: a strong hash, so that no two can share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct SubjectKey(Fingerprint);
-
 impl Subject {
     /// The user of this name.
     ///
@@ -97,40 +102,52 @@ impl Subject {
                 _ => return Err(SubjectError::TooLong),
             }
         }
-        Ok(Self::Tokens { subject, actor })
+        Ok(Self::Tokens(Arc::new(SubjectTokens {
+            key: key_of(&subject.token, actor.as_ref().map(|actor| &actor.token)),
+            subject,
+            actor,
+        })))
     }
 
     /// When the first of its tokens ends, where that is known.
     pub fn expires(&self) -> Option<Instant> {
-        let Self::Tokens { subject, actor } = self else {
+        let Self::Tokens(tokens) = self else {
             return None;
         };
-        let actor = actor.as_ref().and_then(|actor| actor.expires);
-        subject.expires.into_iter().chain(actor).min()
+        let actor = tokens.actor.as_ref().and_then(|actor| actor.expires);
+        tokens.subject.expires.into_iter().chain(actor).min()
     }
 
-    /// Kind and parts, each with its length before it.
-    pub(super) fn key(&self) -> SubjectKey {
-        SubjectKey(match self {
-            Self::Own => FingerprintBuilder::new("own").finish(),
-            Self::User(name) => Fingerprint::of_texts(["user", name]),
-            Self::Tokens { subject, actor } => FingerprintBuilder::new("tokens")
-                .secret(&subject.token)
-                .option(actor.as_ref(), |b, actor| b.secret(&actor.token))
-                .finish(),
-        })
+    /// Identifies it among all of one credential, also where records of it are kept: kind and parts.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Own => Fingerprint::of(&[b"own"]),
+            Self::User(name) => Fingerprint::of(&[b"user", name.as_bytes()]),
+            Self::Tokens(tokens) => tokens.key,
+        }
     }
 }
 
-impl SubjectKey {
-    /// Adds what tells the subject.
-    pub(super) fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
-        builder.fingerprint(self.0)
+/// What tells one's tokens from all others'.
+fn key_of(subject: &Secret, actor: Option<&Secret>) -> Fingerprint {
+    let subject = subject.expose().as_bytes();
+    match actor.map(|actor| actor.expose().as_bytes()) {
+        None => Fingerprint::of(&[b"tokens", subject, &0_u64.to_be_bytes()]),
+        Some(actor) => Fingerprint::of(&[b"tokens", subject, &1_u64.to_be_bytes(), actor]),
     }
+}
 
-    /// As evenly spread as the hash is.
-    pub(super) fn spread(&self) -> usize {
-        self.0.spread()
+impl PartialEq for SubjectTokens {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for SubjectTokens {}
+
+impl Hash for SubjectTokens {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
     }
 }
 
@@ -140,7 +157,7 @@ impl fmt::Debug for Subject {
         f.write_str(match self {
             Self::Own => "Own",
             Self::User(_) => "User(****)",
-            Self::Tokens { .. } => "Tokens(****)",
+            Self::Tokens(_) => "Tokens(****)",
         })
     }
 }
@@ -152,17 +169,17 @@ const LONGEST_TOKEN: usize = 16 * 1024;
 mod tests {
     use super::*;
 
-    fn tokens(subject: &str, actor: Option<&str>) -> SubjectKey {
+    fn tokens(subject: &str, actor: Option<&str>) -> Fingerprint {
         let token = |text: &str| SubjectToken {
             token: Secret::new(text),
             expires: None,
         };
         let tokens = Subject::tokens(token(subject), actor.map(token));
-        tokens.unwrap().key()
+        tokens.unwrap().fingerprint()
     }
 
-    fn user(name: &str) -> SubjectKey {
-        Subject::user(name).unwrap().key()
+    fn user(name: &str) -> Fingerprint {
+        Subject::user(name).unwrap().fingerprint()
     }
 
     #[test]
@@ -170,6 +187,15 @@ mod tests {
         assert_ne!(tokens("ab", Some("c")), tokens("a", Some("bc")));
         assert_ne!(tokens("abc", None), tokens("ab", Some("c")));
         assert_eq!(tokens("ab", Some("c")), tokens("ab", Some("c")));
+    }
+
+    #[test]
+    fn the_same_token_with_another_end_is_the_same_subject() {
+        let ending = |expires| {
+            let token = Secret::new("token");
+            Subject::tokens(SubjectToken { token, expires }, None).unwrap()
+        };
+        assert!(ending(None) == ending(Some(crate::clock::now())));
     }
 
     #[test]
@@ -181,7 +207,7 @@ mod tests {
     #[test]
     fn kinds_do_not_share_keys() {
         assert_ne!(user("a"), tokens("a", None));
-        assert_ne!(user("own"), Subject::Own.key());
+        assert_ne!(user("own"), Subject::Own.fingerprint());
         assert_ne!(user("a"), user("A"));
         assert_eq!(user("a"), user("a"));
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,29 +11,34 @@ use std::{
     time::Duration,
 };
 
+use hashbrown::HashTable;
+
 use super::{
     CredentialError, CredentialErrorKind, CredentialView, SlotState, Subject, SubjectsView,
     cache::Slot,
     refresher,
-    subject::SubjectKey,
     sync::{AtomicUsize, Mutex, MutexGuard, PoisonError},
 };
-use crate::clock::Instant;
 
 /// All subjects' slots of one credential.
 ///
-/// Whoever wants a slot from here takes it under its shard's lock, and the map itself holds it once. So a slot that
+/// Whoever wants a slot from here takes it under its shard's lock, and the shard itself holds it once. So a slot that
 /// is held only once is neither in flight nor waited for, and nobody is about to.
 pub(super) struct Subjects {
-    shards: Box<[Mutex<HashMap<SubjectKey, Entry>>]>,
+    shards: Box<[Mutex<Shard>]>,
+    /// With keys of this process alone: nobody can choose names that meet in one place.
+    hasher: RandomState,
     /// Slots in one shard.
     most: AtomicUsize,
     evicted: AtomicU64,
 }
 
-struct Entry {
-    slot: Arc<Slot>,
-    used: Instant,
+#[derive(Default)]
+struct Shard {
+    /// By the hashes of their subjects, which stand in the slots alone.
+    slots: HashTable<Arc<Slot>>,
+    /// How often any of them was asked for.
+    asked: u64,
 }
 
 impl Subjects {
@@ -40,6 +46,7 @@ impl Subjects {
         let shards = (most / SHARD).clamp(1, MOST_SHARDS);
         let subjects = Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
             most: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
         };
@@ -61,25 +68,24 @@ impl Subjects {
         self: &Arc<Self>,
         root: &Slot,
         subject: &Subject,
-        now: Instant,
     ) -> Result<Arc<Slot>, CredentialError> {
-        let key = subject.key();
-        let mut shard = self.shard(&key);
-        if let Some(entry) = shard.get_mut(&key) {
-            entry.used = now;
-            return Ok(Arc::clone(&entry.slot));
+        let hash = self.hasher.hash_one(subject);
+        let mut shard = self.shard(hash);
+        shard.asked += 1;
+        let asked = shard.asked;
+        if let Some(slot) = shard.slots.find(hash, |slot| slot.subject == *subject) {
+            slot.asked.store(asked, Ordering::Relaxed);
+            return Ok(Arc::clone(slot));
         }
-        while shard.len() >= self.most.load(Ordering::Relaxed) {
+        while shard.slots.len() >= self.most.load(Ordering::Relaxed) {
             if !self.evict(&mut shard) {
                 return Err(full(root));
             }
         }
         let slot = Arc::new(root.of_subject(subject.clone(), Arc::downgrade(self)));
-        let entry = Entry {
-            slot: Arc::clone(&slot),
-            used: now,
-        };
-        shard.insert(key, entry);
+        slot.asked.store(asked, Ordering::Relaxed);
+        let rehash = |slot: &Arc<Slot>| self.hasher.hash_one(&slot.subject);
+        shard.slots.insert_unique(hash, Arc::clone(&slot), rehash);
         drop(shard);
         refresher::start(&slot);
         Ok(slot)
@@ -87,24 +93,24 @@ impl Subjects {
 
     /// Forgets a lapsed slot that only its refresher still looks at.
     pub(super) fn forget(&self, slot: &Arc<Slot>) -> bool {
-        let key = slot.subject.key();
-        let mut shard = self.shard(&key);
-        let own = shard
-            .get(&key)
-            .is_some_and(|entry| Arc::ptr_eq(&entry.slot, slot));
-        // Its place in the map, and the refresher that asks.
-        if own && Arc::strong_count(slot) == 2 {
-            shard.remove(&key);
-            retire(slot);
-            return true;
+        let hash = self.hasher.hash_one(&slot.subject);
+        let mut shard = self.shard(hash);
+        let Ok(own) = shard.slots.find_entry(hash, |one| Arc::ptr_eq(one, slot)) else {
+            return false;
+        };
+        // Its place in the shard, and the refresher that asks.
+        if Arc::strong_count(slot) != 2 {
+            return false;
         }
-        false
+        own.remove();
+        retire(slot);
+        true
     }
 
     /// Each slot that is there, looked at after its shard's lock is given back: a look takes the slot's own.
     pub(super) fn slots(&self) -> impl Iterator<Item = Arc<Slot>> {
         self.shards.iter().flat_map(|shard| {
-            let slots: Vec<_> = lock(shard).values().map(|it| it.slot.clone()).collect();
+            let slots: Vec<_> = lock(shard).slots.iter().cloned().collect();
             slots
         })
     }
@@ -137,24 +143,28 @@ impl Subjects {
     }
 
     /// Makes room for one; `false` where all are in use.
-    fn evict(&self, shard: &mut HashMap<SubjectKey, Entry>) -> bool {
+    fn evict(&self, shard: &mut Shard) -> bool {
         let idle = shard
+            .slots
             .iter()
-            .filter(|(_, entry)| Arc::strong_count(&entry.slot) == 1)
+            .filter(|slot| Arc::strong_count(slot) == 1)
             // Nothing else could bring it back.
-            .filter(|(_, entry)| !entry.slot.state().kept.is_only_copy());
-        let Some(key) = idle.min_by_key(|(_, it)| it.used).map(|(key, _)| *key) else {
+            .filter(|slot| !slot.state().kept.is_only_copy());
+        let Some(slot) = idle.min_by_key(|slot| slot.asked.load(Ordering::Relaxed)) else {
             return false;
         };
-        if let Some(entry) = shard.remove(&key) {
+        let (hash, own) = (self.hasher.hash_one(&slot.subject), Arc::as_ptr(slot));
+        if let Ok(entry) = shard.slots.find_entry(hash, |one| Arc::as_ptr(one) == own) {
+            let (slot, _) = entry.remove();
             self.evicted.fetch_add(1, Ordering::Relaxed);
-            retire(&entry.slot);
+            retire(&slot);
         }
         true
     }
 
-    fn shard(&self, key: &SubjectKey) -> MutexGuard<'_, HashMap<SubjectKey, Entry>> {
-        lock(&self.shards[key.spread() % self.shards.len()])
+    /// By bits that the place within the shard is not made of.
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[(hash >> 32) as usize % self.shards.len()])
     }
 }
 

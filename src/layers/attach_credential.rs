@@ -186,7 +186,7 @@ fn slot(route: &Route, caller: &Caller, headers: &HeaderMap) -> Result<Slot, Err
     match whose(from, caller, headers)? {
         Whose::Later(flight) => Ok(Slot::Later(flight)),
         Whose::Known(subject) => {
-            let slot = credential.handle.of(&subject, now());
+            let slot = credential.handle.of(&subject);
             slot.map(Slot::Known).map_err(Error::Credential)
         }
     }

@@ -90,7 +90,7 @@ pub(super) fn blame(findings: &mut [Finding]) {
 
 async fn one(handle: &CredentialHandle, subject: &Subject) -> Finding {
     let needs_subject = handle.is_per_subject() && *subject == Subject::Own;
-    let own = handle.of(subject, clock::now());
+    let own = handle.of(subject);
     let (handle, lease) = match own {
         Ok(own) if !needs_subject => {
             let lease = own.lease(PATIENCE).await.ok();

@@ -24,7 +24,7 @@ impl Slot {
             Some(how) if !how.restarts => print.purpose(),
             _ => print,
         };
-        SlotId::new(&self.common.name, print, self.subject.key())
+        SlotId::new(&self.common.name, print, self.subject.fingerprint())
     }
 
     /// Has the same credential obtained as `source` does, once that has shown that it can.

@@ -282,7 +282,7 @@ impl TokenExchange {
     /// The tokens of subject and actor.
     async fn find(&self, subject: &Subject) -> Result<Vec<Found>, FetchError> {
         let (given, acting) = match subject {
-            Subject::Tokens { subject, actor } => (Some(subject), actor.as_ref()),
+            Subject::Tokens(tokens) => (Some(&tokens.subject), tokens.actor.as_ref()),
             _ => (None, None),
         };
         let mut found = vec![self.subject.find(subject, given).await?];

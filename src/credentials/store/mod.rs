@@ -4,7 +4,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{BoxFuture, Fingerprint, FingerprintBuilder, subject::SubjectKey};
+use super::{BoxFuture, Fingerprint, FingerprintBuilder};
 
 mod disk;
 mod file;
@@ -24,11 +24,12 @@ pub use seal::{Keyring, KeyringError};
 pub(super) struct SlotId([u8; 32]);
 
 impl SlotId {
-    pub(super) fn new(name: &str, source: Fingerprint, subject: SubjectKey) -> Self {
+    pub(super) fn new(name: &str, source: Fingerprint, subject: Fingerprint) -> Self {
         let builder = FingerprintBuilder::new("slot")
             .text(name)
-            .fingerprint(source);
-        Self(subject.fingerprint(builder).finish().into_bytes())
+            .fingerprint(source)
+            .fingerprint(subject);
+        Self(builder.finish().into_bytes())
     }
 }
 

@@ -53,7 +53,7 @@ async fn forget(cache: &Credentials, source: Arc<dyn Source>, subject: Subject) 
     let before = tasks();
     let source_gone = Arc::downgrade(&source);
     let root = cache.handle("name", source, CacheSettings::default());
-    let slot = root.of(&subject, clock::now()).unwrap();
+    let slot = root.of(&subject).unwrap();
     let lease = slot.lease(WAIT).await.unwrap();
     let (slot_gone, token_gone) = (Arc::downgrade(&slot.0), Arc::downgrade(&lease.0.issue));
     assert!(tasks() > before);

@@ -39,7 +39,7 @@ use crate::{
         Bound, BoxFuture, CacheSettings, Call, Counters, Credential, CredentialError,
         CredentialErrorKind, CredentialView, FailureKind, Fetch, FetchError, FetchView,
         Fingerprint, FingerprintBuilder, ProofKey, Rejection, Retry, SlotState, Source, Subject,
-        SubjectsView, calls, life, sources, store, subject, watched,
+        SubjectsView, calls, life, sources, store, watched,
     },
     secret::Secret,
 };
@@ -364,7 +364,7 @@ fn subjects_that_make_room_for_each_other_have_one_call_each_at_a_time() {
                 let Kin::Root(subjects) = &root.kin else {
                     unreachable!("it has subjects");
                 };
-                let Ok(slot) = subjects.slot(&root, &user(name), clock::now()) else {
+                let Ok(slot) = subjects.slot(&root, &user(name)) else {
                     return false;
                 };
                 let lease = lease(&slot).unwrap();
@@ -392,10 +392,10 @@ fn a_slot_that_somebody_holds_is_not_forgotten() {
                     unreachable!("it has subjects");
                 };
                 // Let go at once: its task may find it spent and forget it.
-                drop(subjects.slot(&root, &user("a"), clock::now()));
-                let held = subjects.slot(&root, &user("a"), clock::now()).unwrap();
+                drop(subjects.slot(&root, &user("a")));
+                let held = subjects.slot(&root, &user("a")).unwrap();
                 lease(&held).unwrap();
-                let again = subjects.slot(&root, &user("a"), clock::now()).unwrap();
+                let again = subjects.slot(&root, &user("a")).unwrap();
                 assert!(Arc::ptr_eq(&held, &again));
             })
         });

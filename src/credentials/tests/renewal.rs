@@ -590,7 +590,7 @@ async fn so_does_each_user_of_a_credential() {
     };
     let user = |handle: &CredentialHandle, name: &str| {
         let subject = Subject::user(name).unwrap();
-        handle.of(&subject, clock::now()).unwrap()
+        handle.of(&subject).unwrap()
     };
     let (one, other) = (
         process(client(), Some(&path)),

@@ -65,7 +65,7 @@ impl Source for PerUser {
         Box::pin(async move {
             let whose = match ask.subject {
                 Subject::User(name) => name.to_string(),
-                Subject::Tokens { subject, .. } => subject.token.expose().to_owned(),
+                Subject::Tokens(tokens) => tokens.subject.token.expose().to_owned(),
                 Subject::Own => return Err(FetchError::malformed("asked for nobody's")),
             };
             let again = self.flying.lock().unwrap().contains(&whose);
@@ -101,7 +101,7 @@ fn exchanged(token: &str, expires: Option<clock::Instant>) -> Subject {
 }
 
 fn of(handle: &CredentialHandle, subject: &Subject) -> CredentialHandle {
-    handle.of(subject, clock::now()).unwrap()
+    handle.of(subject).unwrap()
 }
 
 async fn token(handle: &CredentialHandle, subject: &Subject) -> String {
@@ -184,7 +184,7 @@ async fn a_slot_that_is_waited_for_is_not_evicted() {
         tokio::spawn(async move { token(&handle, &user).await })
     });
     tokio::time::sleep(Duration::from_millis(10)).await;
-    let refused = handle.of(&user(3), clock::now()).unwrap_err();
+    let refused = handle.of(&user(3)).unwrap_err();
     assert_eq!(refused.kind, CredentialErrorKind::Overloaded);
     for task in waiting {
         task.await.unwrap();
@@ -248,7 +248,7 @@ async fn neither_room_nor_time_takes_the_only_copy_of_a_refresh_token() {
     });
     let handle = source.keeping(1);
     token(&handle, &user(1)).await;
-    let refused = handle.of(&user(2), clock::now()).unwrap_err();
+    let refused = handle.of(&user(2)).unwrap_err();
     assert_eq!(refused.kind, CredentialErrorKind::Overloaded);
     tokio::time::sleep(HOUR * 9).await;
     assert_eq!(handle.view().subjects.unwrap().kept, 1);

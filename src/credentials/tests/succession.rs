@@ -391,7 +391,7 @@ async fn one_user_tries_a_secret_for_all() {
     let root = reload(&cache, of_users("old"));
     let user = |name: &str| {
         let subject = Subject::User(name.into());
-        root.of(&subject, clock::now()).unwrap()
+        root.of(&subject).unwrap()
     };
     for name in ["jo", "kim"] {
         user(name).lease(WAIT).await.unwrap();
@@ -463,7 +463,7 @@ async fn an_operator_has_the_tokens_of_all_users_renewed_and_is_told_how_many_we
     let root = reload(&cache, of_users);
     for number in 0..100 {
         let subject = Subject::User(format!("user-{number}").into());
-        let own = root.of(&subject, clock::now()).unwrap();
+        let own = root.of(&subject).unwrap();
         own.lease(WAIT).await.unwrap();
     }
     let rotation = cache.rotate("name").await.unwrap();

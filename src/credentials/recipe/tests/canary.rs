@@ -139,7 +139,7 @@ async fn no_text_of_any_kind_holds_what_a_recipe_knows() {
         said += usize::from(error.detail.contains("it says: strange"));
         named += usize::from(error.detail.starts_with("step `"));
         let slot = cache().handle("name", source, CacheSettings::default());
-        let own = slot.of(&user, crate::clock::now()).unwrap();
+        let own = slot.of(&user).unwrap();
         let error = own.lease(s(5)).await.unwrap_err();
         look_in("credential error", &format!("{error} {error:?}"));
         assert!(
