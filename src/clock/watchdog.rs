@@ -41,6 +41,7 @@ pub struct Watch {
 #[derive(Debug, Default)]
 struct State {
     deadline: AtomicU64,
+    nudge: AtomicU64,
     verdict: AtomicU8,
     waker: Mutex<Option<Waker>>,
 }
@@ -85,9 +86,7 @@ impl Watchdog {
     /// Wakes every task, so that each sees what else has changed.
     pub fn wake_all(&self) {
         for state in lock(&self.0.watches).iter() {
-            if let Some(waker) = &*lock(&state.waker) {
-                waker.wake_by_ref();
-            }
+            state.wake();
         }
     }
 
@@ -99,6 +98,11 @@ impl Watchdog {
             let deadline = state.deadline.load(Ordering::Relaxed);
             if deadline != 0 && deadline < tick {
                 state.end(EXPIRED);
+            }
+            let nudge = state.nudge.load(Ordering::Relaxed);
+            if nudge != 0 && nudge < tick {
+                state.nudge.store(0, Ordering::Relaxed);
+                state.wake();
             }
             Arc::strong_count(state) > 1
         });
@@ -122,13 +126,21 @@ impl Watch {
 
     /// Sets the deadline to `limit` from now, whatever it was.
     pub fn within(&self, limit: Duration) {
-        let ticks = u64::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX);
-        let deadline = self
-            .shared
+        let deadline = self.after(limit);
+        self.state.deadline.store(deadline, Ordering::Relaxed);
+    }
+
+    /// The tick before the one at which `limit` has passed.
+    fn after(&self, limit: Duration) -> u64 {
+        // In words of 64 bits: `as_millis` has 128, whose division is a call.
+        let ticks = limit
+            .as_secs()
+            .saturating_mul(TICKS_A_SECOND)
+            .saturating_add(u64::from(limit.subsec_nanos().div_ceil(TICK_NANOS)));
+        self.shared
             .tick
             .load(Ordering::Relaxed)
-            .saturating_add(ticks);
-        self.state.deadline.store(deadline, Ordering::Relaxed);
+            .saturating_add(ticks)
     }
 
     /// Takes the deadline away.
@@ -139,6 +151,16 @@ impl Watch {
     /// Gives the connection up: its task is woken and finds [`Verdict::Killed`].
     pub fn kill(&self) {
         self.state.end(KILLED);
+    }
+
+    /// Has the task woken once `limit` has passed, and no later call has put that off.
+    pub fn nudges_after(&self, limit: Duration) {
+        self.state.nudge.store(self.after(limit), Ordering::Relaxed);
+    }
+
+    /// Whether no nudge is to come any more.
+    pub fn is_nudged(&self) -> bool {
+        self.state.nudge.load(Ordering::Relaxed) == 0
     }
 
     /// What became of it.
@@ -165,6 +187,12 @@ impl Watch {
 }
 
 impl State {
+    fn wake(&self) {
+        if let Some(waker) = &*lock(&self.waker) {
+            waker.wake_by_ref();
+        }
+    }
+
     /// The first verdict stays.
     fn end(&self, verdict: u8) {
         let fell =
@@ -181,6 +209,9 @@ impl State {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+const TICK_NANOS: u32 = TICK.subsec_nanos();
+const TICKS_A_SECOND: u64 = 1_000_000_000 / TICK_NANOS as u64;
 
 const LIVE: u8 = 0;
 const EXPIRED: u8 = 1;
@@ -215,6 +246,30 @@ mod tests {
         }
         assert_eq!(busy.verdict(), Verdict::Live);
         assert_eq!(resting.verdict(), Verdict::Live);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nudge_wakes_and_ends_nothing() {
+        let dog = Watchdog::new();
+        let watch = dog.watch();
+        tokio::spawn(dog.clone().run());
+        watch.nudges_after(Duration::from_secs(1));
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            assert!(!watch.is_nudged());
+            watch.nudges_after(Duration::from_secs(1));
+        }
+        let woken = std::future::poll_fn(|cx| {
+            watch.wakes(cx.waker());
+            if watch.is_nudged() {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        });
+        let in_time = tokio::time::timeout(Duration::from_secs(1) + TICK * 3, woken);
+        in_time.await.expect("it was woken");
+        assert_eq!(watch.verdict(), Verdict::Live);
     }
 
     #[tokio::test]

@@ -60,20 +60,10 @@ pub(super) async fn serve<S: Stack>(serving: Serving<S>, accepted: Accepted, wat
         connection,
     } = accepted;
     let phase = Phase::new(watch, serving.timeouts, serving.load);
-    let io = TokioIo::new(ClientIo::new(transport, spoken, Arc::clone(&phase)));
+    let io = ClientIo::new(transport, spoken, Arc::clone(&phase));
     let handler = Handler::new(serving.stack, connection, Arc::clone(&phase));
-    let mut builder = http1::Builder::new();
-    if serving.limits.fields != HYPER_FIELDS {
-        // Told its own default, hyper would still move from arrays on the stack to filled ones.
-        builder.max_headers(serving.limits.fields);
-    }
-    let hyper = builder
-        // The watch keeps this deadline, without a timer per request.
-        .header_read_timeout(None)
-        .max_header_size(serving.limits.bytes)
-        .serve_connection(io, handler);
     let driven = Driven {
-        hyper: Hyper::Http1(hyper),
+        hyper: Hyper::Resting(Box::new((io, handler))),
         phase,
         limits: serving.limits,
         streams: serving.streams,
@@ -96,20 +86,25 @@ pub(super) async fn serve<S: Stack>(serving: Serving<S>, accepted: Accepted, wat
         End::Closed(Err(_)) => {
             serving.metrics.process().connection_errors.inc();
         }
-        End::HeadTimeout(mut io) => {
+        // Boxed: every connection would carry the room for what few need.
+        End::HeadTimeout(io) => {
             serving.metrics.process().connection_errors.inc();
-            // hyper can't say it: it has no request to answer.
-            let answer = written(Error::HeadTimeout);
-            let told = io.write_all(&answer);
-            let _ = tokio::time::timeout(FAREWELL, told).await;
-            let _ = tokio::time::timeout(FAREWELL, io.shutdown()).await;
+            Box::pin(tell_of_timeout(io)).await;
         }
         End::Idle(mut hyper) => {
             // The client is told that no request of its got lost.
             Pin::new(&mut *hyper).graceful_shutdown();
-            let _ = tokio::time::timeout(FAREWELL, hyper).await;
+            let _ = Box::pin(tokio::time::timeout(FAREWELL, hyper)).await;
         }
     }
+}
+
+/// hyper can't say it: it has no request to answer.
+async fn tell_of_timeout(mut io: ClientIo) {
+    let answer = written(Error::HeadTimeout);
+    let told = io.write_all(&answer);
+    let _ = tokio::time::timeout(FAREWELL, told).await;
+    let _ = tokio::time::timeout(FAREWELL, io.shutdown()).await;
 }
 
 /// What answers requests.
@@ -132,13 +127,13 @@ impl<S> Stack for S where
 type Http1<S> = http1::Connection<TokioIo<ClientIo>, Handler<S>>;
 type Http2<S> = http2::Connection<TokioIo<ClientIo>, Handler<S>, Streams>;
 
-/// The connection as hyper has it. Each begins as HTTP/1.1, which costs nothing until something is read.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is the common one: an allocation less for each connection"
-)]
+/// The connection as hyper has it. Each begins as HTTP/1.1, unless TLS has agreed on HTTP/2.
+///
+/// hyper keeps its buffers, 16 KiB and more, also while nothing comes: most of what an idle connection would cost. So
+/// by HTTP/1.1 it is there only from a request's first byte until a while after its answer.
 enum Hyper<S: Stack> {
-    Http1(Http1<S>),
+    Resting(Box<(ClientIo, Handler<S>)>),
+    Http1(Box<Http1<S>>),
     Http2(Box<Http2<S>>),
     Ended,
 }
@@ -188,42 +183,84 @@ impl<S: Stack> Future for Driven<S> {
         if closing {
             this.closing = true;
             this.phase.drain();
+            // It is hyper that knows how a connection ends.
+            this.begin();
         }
-        // What TLS has agreed on is known before anything is read.
-        this.upgrade();
-        if let Hyper::Http1(hyper) = &mut this.hyper {
-            if closing {
-                Pin::new(&mut *hyper).graceful_shutdown();
+        loop {
+            match &mut this.hyper {
+                // What TLS has agreed on is known before anything is read.
+                Hyper::Resting(_) if this.phase.speaks_http2() => this.upgrade(),
+                Hyper::Resting(resting) => {
+                    ready!(resting.0.poll_readable(cx));
+                    this.begin();
+                }
+                Hyper::Http1(hyper) => {
+                    if closing {
+                        Pin::new(&mut **hyper).graceful_shutdown();
+                    }
+                    if let Poll::Ready(ended) = Pin::new(hyper).poll(cx) {
+                        return Poll::Ready(this.ended(ended));
+                    }
+                    if this.phase.speaks_http2() {
+                        this.upgrade();
+                    } else if this.phase.may_rest() && !this.closing {
+                        this.rest();
+                    } else {
+                        return Poll::Pending;
+                    }
+                }
+                Hyper::Http2(hyper) => {
+                    if this.closing {
+                        // Once more does no harm: it may have become HTTP/2 only now.
+                        Pin::new(&mut **hyper).graceful_shutdown();
+                    }
+                    return Poll::Ready(End::Closed(ready!(Pin::new(hyper).poll(cx))));
+                }
+                Hyper::Ended => return Poll::Ready(End::Closed(Ok(()))),
             }
-            if let Poll::Ready(ended) = Pin::new(hyper).poll(cx) {
-                return Poll::Ready(this.ended(ended));
-            }
-            this.upgrade();
         }
-        let Hyper::Http2(hyper) = &mut this.hyper else {
-            return Poll::Pending;
-        };
-        if this.closing {
-            // Once more does no harm: it may have become HTTP/2 only now.
-            Pin::new(&mut **hyper).graceful_shutdown();
-        }
-        Poll::Ready(End::Closed(ready!(Pin::new(hyper).poll(cx))))
     }
 }
 
 impl<S: Stack> Driven<S> {
-    /// Goes on as HTTP/2 where the client has begun so.
-    fn upgrade(&mut self) {
-        if !self.phase.speaks_http2() || !matches!(self.hyper, Hyper::Http1(_)) {
-            return;
-        }
-        let Hyper::Http1(hyper) = std::mem::replace(&mut self.hyper, Hyper::Ended) else {
-            return;
+    /// Takes hyper for what comes, where the connection rests.
+    fn begin(&mut self) {
+        self.hyper = match std::mem::replace(&mut self.hyper, Hyper::Ended) {
+            Hyper::Resting(resting) if !self.phase.speaks_http2() => {
+                let (io, handler) = *resting;
+                Hyper::Http1(Box::new(http1(io, handler, self.limits)))
+            }
+            other => other,
         };
-        let parts = hyper.into_parts();
+    }
+
+    /// Gives hyper up until something comes.
+    fn rest(&mut self) {
+        self.hyper = match std::mem::replace(&mut self.hyper, Hyper::Ended) {
+            Hyper::Http1(hyper) => {
+                let parts = hyper.into_parts();
+                let mut io = parts.io.into_inner();
+                // The beginning of a head that came with the request before it.
+                io.put_back(&parts.read_buf);
+                Hyper::Resting(Box::new((io, parts.service)))
+            }
+            other => other,
+        };
+    }
+
+    /// Goes on as HTTP/2: the client has begun so, or TLS has agreed on it.
+    fn upgrade(&mut self) {
+        let (io, handler) = match std::mem::replace(&mut self.hyper, Hyper::Ended) {
+            Hyper::Resting(resting) => *resting,
+            Hyper::Http1(hyper) => {
+                let parts = hyper.into_parts();
+                (parts.io.into_inner(), parts.service)
+            }
+            other => return self.hyper = other,
+        };
         let streams = Streams::default();
-        let handler = parts.service.with_streams(streams.clone());
-        let io = TokioIo::new(parts.io.into_inner().into_http2());
+        let handler = handler.with_streams(streams.clone());
+        let io = TokioIo::new(io.into_http2());
         let hyper = ours::builder(streams, self.limits, self.streams).serve_connection(io, handler);
         self.hyper = Hyper::Http2(Box::new(hyper));
     }
@@ -256,6 +293,19 @@ impl<S: Stack> Driven<S> {
             _ => End::Closed(Ok(())),
         }
     }
+}
+
+fn http1<S: Stack>(io: ClientIo, handler: Handler<S>, limits: HeadLimits) -> Http1<S> {
+    let mut builder = http1::Builder::new();
+    if limits.fields != HYPER_FIELDS {
+        // Told its own default, hyper would still move from arrays on the stack to filled ones.
+        builder.max_headers(limits.fields);
+    }
+    builder
+        // The watch keeps this deadline, without a timer per request.
+        .header_read_timeout(None)
+        .max_header_size(limits.bytes)
+        .serve_connection(TokioIo::new(io), handler)
 }
 
 /// How many fields hyper takes unless it is told otherwise.

@@ -25,7 +25,7 @@ pub(super) struct ClientIo {
     transport: Transport,
     phase: Arc<Phase>,
     reading: Reading,
-    /// What was read to know the protocol, and is to be read once more.
+    /// What was read already, and is to be read once more.
     again: Bytes,
     stalled: bool,
 }
@@ -74,6 +74,35 @@ impl ClientIo {
         self
     }
 
+    /// Has `bytes` read once more, before anything else: the beginning of a head.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.again = [bytes, &*self.again].concat().into();
+            self.phase.received();
+        }
+    }
+
+    /// Whether something may be read, the end included.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.again.is_empty() {
+            return Poll::Ready(());
+        }
+        // An error is read, too.
+        match &mut self.transport {
+            Transport::Tcp(tcp) => tcp.poll_read_ready(cx).map(|_| ()),
+            Transport::Unix(unix) => unix.poll_read_ready(cx).map(|_| ()),
+            // What comes need not be for us to read, and what TLS holds the socket does not tell of.
+            Transport::Tls(tls) => {
+                let mut first = [0];
+                let mut buffer = ReadBuf::new(&mut first);
+                let _ = ready!(Pin::new(tls).poll_read(cx, &mut buffer));
+                let read = buffer.filled().len();
+                self.put_back(&first[..read]);
+                Poll::Ready(())
+            }
+        }
+    }
+
     fn note(&mut self, stalled: bool) {
         if stalled != self.stalled {
             self.stalled = stalled;
@@ -90,7 +119,11 @@ impl ClientIo {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         loop {
-            ready!(Pin::new(&mut self.transport).poll_read(cx, buffer))?;
+            if self.again.is_empty() {
+                ready!(Pin::new(&mut self.transport).poll_read(cx, buffer))?;
+            } else {
+                self.read_again(buffer);
+            }
             let new = &buffer.filled()[before..];
             let held = sniff.held();
             let sniffed = if new.is_empty() {
@@ -105,7 +138,7 @@ impl ClientIo {
                 return Poll::Ready(Ok(()));
             }
             if sniffed != Sniffed::Undecided {
-                self.again = [held, new].concat().into();
+                self.again = [held, new, &*self.again].concat().into();
             }
             buffer.set_filled(before);
             match sniffed {

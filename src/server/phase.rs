@@ -171,6 +171,11 @@ impl Phase {
         self.in_head.load(Relaxed)
     }
 
+    /// Whether nobody has waited for anything for a while.
+    pub(super) fn may_rest(&self) -> bool {
+        self.watch.is_nudged() && self.is_idle()
+    }
+
     /// Whether nobody waits for anything.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.armed.load(Relaxed), IDLE | START)
@@ -206,7 +211,10 @@ impl Phase {
             HEAD => self.watch.within(self.timeouts.head),
             STALLED => self.watch.within(self.timeouts.write),
             BUSY => self.watch.rest(),
-            _ => self.watch.within(self.idle()),
+            _ => {
+                self.watch.within(self.idle());
+                self.watch.nudges_after(REST);
+            }
         }
     }
 
@@ -266,6 +274,8 @@ impl Drop for Busy {
 
 /// How many more requests of a connection may be given up than are answered.
 const MAX_GIVEN_UP: u32 = 200;
+/// How long a connection that waits for its next request keeps what a request needs.
+const REST: Duration = Duration::from_secs(1);
 /// For saying goodbye.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 

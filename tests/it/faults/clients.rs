@@ -1,6 +1,6 @@
 //! Clients in trouble, or up to something: bounded, answered where there is an answer, and nobody else notices.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use bearerd::clock::now;
 
@@ -56,6 +56,47 @@ fn a_connection_that_says_nothing_is_closed_in_time() {
     assert_eq!(idle.rest(), b"");
     silent.rest();
     assert!(since.elapsed() < Duration::from_secs(3));
+}
+
+/// It keeps nothing of hyper's meanwhile; what was read of the next head must not go with it.
+#[test]
+fn a_connection_that_has_rested_goes_on_where_it_was() {
+    let upstream = Upstream::ok();
+    let proxy = TestProxy::start(&plain(&upstream));
+    let mut client = proxy.connect();
+    client.send("GET /1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /2 HTTP/1.1\r\nHo");
+    assert_eq!(client.answer().status(), 200);
+    thread::sleep(REST);
+    client.send("st: localhost\r\n\r\n");
+    assert_eq!(client.answer().status(), 200);
+    thread::sleep(REST);
+    client.send("GET /3 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.answer().status(), 200);
+    thread::sleep(REST);
+    client.half_close();
+    assert_eq!(client.rest(), b"");
+    let paths: Vec<_> = upstream
+        .requests()
+        .iter()
+        .map(|it| it.path().to_owned())
+        .collect();
+    assert_eq!(paths, ["/1", "/2", "/3"]);
+}
+
+/// Its connection is idle for the upstream, and yet holds bytes.
+#[test]
+fn an_answer_that_the_client_is_slow_to_take_is_whole() {
+    let body = "0123456789abcdef".repeat(1 << 20);
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    let upstream = Upstream::answering(head + &body);
+    let proxy = TestProxy::start(&plain(&upstream));
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    until("the upstream has it", || upstream.count() == 1);
+    thread::sleep(REST);
+    let answer = client.answer();
+    assert!(answer.is_whole());
+    assert_eq!(answer.body.len(), body.len());
 }
 
 #[test]
@@ -245,3 +286,6 @@ fn http_1_0_clients_get_bodies_they_can_read() {
     let answer = proxy.send("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n");
     assert!(!answer.is_whole(), "{answer:?}");
 }
+
+/// Longer than a connection keeps what it does not need.
+const REST: Duration = Duration::from_millis(1800);

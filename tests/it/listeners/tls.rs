@@ -52,6 +52,30 @@ fn both_versions_of_http_are_served_as_agreed_on() {
     );
 }
 
+/// What the socket has given to TLS nobody hears of again by the socket.
+#[test]
+fn a_connection_that_has_rested_goes_on_with_what_tls_holds() {
+    let (authority, pair) = localhost("tls-rested");
+    let upstream = Upstream::ok();
+    let proxy = TestProxy::start(&over_tls(&pair, &upstream, ""));
+    for protocols in [&["http/1.1"][..], &[]] {
+        let config = authority.trusting(protocols, None);
+        let mut client = Client::over_tls(proxy.address(), config, "localhost").unwrap();
+        // The first also comes to one that rests: nothing of HTTP was said before.
+        for part in [
+            GET,
+            "GET / HTTP/1.1\r\nHost: localhost\r\nX: y\r\n\r\nGET / HT",
+        ] {
+            std::thread::sleep(Duration::from_millis(1800));
+            assert_eq!(client.send(part).answer().status(), 200);
+        }
+        std::thread::sleep(Duration::from_millis(1800));
+        client.send("TP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.answer().status(), 200);
+    }
+    assert_eq!(upstream.count(), 6);
+}
+
 #[test]
 fn urls_come_back_with_the_scheme_that_the_client_used() {
     let (authority, pair) = localhost("tls-scheme");
