@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::{
-    http2::{Stall, Streams},
+    http2::{Stall, Streams, compact},
     phase::{Busy, Phase},
 };
 use crate::{
@@ -122,6 +122,9 @@ where
             }
         }
         let stall = this.stall.take();
+        if stall.is_some() {
+            compact(response.headers_mut());
+        }
         Poll::Ready(Ok(response.map(|body| ServedBody {
             body,
             rest: Bytes::new(),

@@ -1,6 +1,7 @@
 //! HTTP/2 with a client: its bounds, and how its streams run.
 
 mod blocks;
+mod compact;
 mod streams;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::connection::HeadLimits;
 
 pub(super) use self::{
     blocks::Blocks,
+    compact::compact,
     streams::{Stall, Streams},
 };
 
