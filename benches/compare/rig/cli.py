@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import LOAD_CORE, PLOTS, RESULTS, WORK, Failure
-from .idle import idle_table, measure_idle
+from .idle import CONNECTIONS, QUICK_CONNECTIONS, idle_table, measure_idle
 from .install import build, install
 from .measure import Plan, alone, measure
 from .report import document, picture, table
@@ -51,6 +52,9 @@ def run(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
         build()
     # The driver and all that it does not place elsewhere stay off the proxy's core.
     os.sched_setaffinity(0, {LOAD_CORE})
+    # Each idle connection is a descriptor of ours and one of the proxy's.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     WORK.mkdir(parents=True, exist_ok=True)
     tables, pictures = [], {}
     with tempfile.TemporaryDirectory(prefix="run-", dir=WORK) as folder:
@@ -64,7 +68,9 @@ def run(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
         if "reuse" in args.rows and "bearerd" in args.systems:
             tables.append(reuse_table(measure_reuse(plan_of(args), Path(folder) / "reuse")))
         if "idle" in args.rows:
-            tables.append(idle_table(measure_idle(args.systems, Path(folder) / "idle")))
+            count = QUICK_CONNECTIONS if args.quick else CONNECTIONS
+            found = measure_idle(args.systems, Path(folder) / "idle", count)
+            tables.append(idle_table(found, count))
     return tables, pictures
 
 

@@ -41,6 +41,7 @@ listen: 127.0.0.1:{port}
 health: 127.0.0.1:{health}
 workers: {workers}
 log: {{ access: false }}
+limits: {{ connections: 16384 }}
 credentials:
   api:
     client_credentials:

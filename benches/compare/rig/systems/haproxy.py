@@ -23,7 +23,8 @@ def configure(site: Site, job: Job) -> Start:
 CONFIG = """
 global
     nbthread 1
-    maxconn 8192
+    maxconn 16384
+    no strict-limits
 
 defaults
     mode http
