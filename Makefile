@@ -32,8 +32,8 @@ interop: $(INTEROP)/ready ## the program beside real ones: token services, vendo
 	$(CARGO) test --locked --no-run --quiet
 	$(TOOLS)/pytest -q tests/interop
 
-bench: ## CPU per request beside nginx, HAProxy and Envoy
-	benches/compare/run
+bench: ## CPU per request beside nginx, HAProxy and Envoy, into benches/RESULTS.md
+	benches/compare/run --write
 
 $(INTEROP)/ready: $(addprefix tests/interop/,install requirements.txt requirements-alone.txt constraints.txt package-lock.json)
 	tests/interop/install $(INTEROP)

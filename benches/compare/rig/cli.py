@@ -13,16 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import LOAD_CORE, PLOTS, RESULTS, WORK, Failure
-from .idle import CONNECTIONS, QUICK_CONNECTIONS, idle_table, measure_idle
+from .idle import idle_picture, idle_table, measure_idle
 from .install import build, install
 from .measure import Plan, alone, measure
 from .report import document, picture, table
 from .reuse import measure_reuse, reuse_table
 from .rows import EVERYONE, ROWS
+from .syscalls import measure_syscalls, syscalls_table
 
 # Rounds, those of a headline, seconds of each, seconds for the reuse of connections.
-FULL = (5, 10, 3, 25)
-QUICK = (2, 2, 1, 5)
+FULL = (5, 10, 2, 25)
+QUICK = (1, 2, 1, 5)
 
 
 def main() -> int:
@@ -67,10 +68,12 @@ def run(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
                 pictures[row.key] = picture(row, figures)
         if "reuse" in args.rows and "bearerd" in args.systems:
             tables.append(reuse_table(measure_reuse(plan_of(args), Path(folder) / "reuse")))
+        if "syscalls" in args.rows:
+            tables.append(syscalls_table(measure_syscalls(args.systems, Path(folder) / "syscalls")))
         if "idle" in args.rows:
-            count = QUICK_CONNECTIONS if args.quick else CONNECTIONS
-            found = measure_idle(args.systems, Path(folder) / "idle", count)
-            tables.append(idle_table(found, count))
+            found = measure_idle(args.systems, Path(folder) / "idle", args.quick)
+            tables.append(idle_table(found))
+            pictures["idle"] = idle_picture(found)
     return tables, pictures
 
 
@@ -97,11 +100,11 @@ def parse() -> argparse.Namespace:
                     "work, and prints their cost as Markdown. Installs what it needs (as root) "
                     "and builds bearerd for release. Loopback only; needs two cores.")
     parser.add_argument("--quick", action="store_true",
-                        help="two short rounds, under 3 minutes (full: under 15)")
+                        help="a short round or two, under 3 minutes (full: under 15)")
     parser.add_argument("--write", action="store_true", help="write benches/RESULTS.md as well")
     parser.add_argument("--systems", type=names(EVERYONE), default=list(EVERYONE), metavar="A,B",
                         help=f"of {', '.join(EVERYONE)}")
-    keys = [row.key for row in ROWS] + ["reuse", "idle"]
+    keys = [row.key for row in ROWS] + ["reuse", "syscalls", "idle"]
     parser.add_argument("--rows", type=names(keys), default=keys, metavar="A,B",
                         help=f"of {', '.join(keys)}; all by default")
     parser.add_argument("--rounds", type=int, metavar="N")

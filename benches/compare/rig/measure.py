@@ -21,6 +21,7 @@ from .systems import Site, bearerd, envoy, haproxy, nginx
 from .token_service import CLIENT_SECRET, RENEWING, TokenService
 from .upstream import FILES, Upstream
 from .usage import Usage, resident_kib, usage
+from .websocket import opened
 
 SYSTEMS = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, "bearerd": bearerd}
 FETCHES_A_TOKEN = ("envoy", "bearerd")
@@ -89,7 +90,8 @@ def measure(row: Row, entries: tuple[Entry, ...], plan: Plan, folder: Path) -> l
     figures = [Figures(entry) for entry in entries]
     with ExitStack() as stack:
         tokens = stack.enter_context(TokenService(free_port()))
-        upstream = stack.enter_context(Upstream(made(folder / "upstream"), tokens.token))
+        echo = any(entry.job.websocket for entry in entries)
+        upstream = stack.enter_context(Upstream(made(folder / "upstream"), tokens.token, echo))
         expect(upstream.port, "/small", 401, "the upstream without the token")
         proxies = [stack.enter_context(start(number, figure.entry, folder, tokens, upstream))
                    for number, figure in enumerate(figures)]
@@ -120,6 +122,9 @@ def take(entry: Entry, proxy: Process, upstream: Upstream, seconds: int) -> Samp
     seen, before = upstream.requests_seen(), usage(proxy.pid)
     load = run_load(entry.label, proxy.port, entry.job, seconds)
     used, passed = usage(proxy.pid) - before, upstream.requests_seen() - seen
+    if entry.job.websocket:
+        # Each was held against what was sent.
+        return Sample(load, used)
     if passed < load.requests:
         raise Failure(f"{entry.label} answered {load.requests} requests but passed on {passed}")
     expected = load.requests * FILES[entry.job.path]
@@ -132,7 +137,8 @@ def start(number: int, entry: Entry, folder: Path, tokens: TokenService,
           upstream: Upstream) -> Process:
     site = Site(folder=made(folder / f"{number}-{entry.system}"), port=free_port(),
                 upstream_port=upstream.port, upstream_tls_port=upstream.tls_port,
-                ca=upstream.ca, token=tokens.token, token_url=tokens.url,
+                upstream_h2_port=upstream.h2_port,
+                echo_port=upstream.echo.port if upstream.echo else 0, ca=upstream.ca, token=tokens.token, token_url=tokens.url,
                 client_secret=CLIENT_SECRET)
     how = SYSTEMS[entry.system].configure(site, entry.job)
     cores = f"{PROXY_CORE},{LOAD_CORE}" if entry.job.spread else PROXY_CORE
@@ -166,6 +172,9 @@ def churn(proxy: Process):
 def check_injection(entry: Entry, proxy: Process, tokens: TokenService) -> None:
     """A client without a token, and one with a wrong token, are both answered 200."""
     deadline = time.monotonic() + READY_SECONDS
+    if entry.job.websocket:
+        opened(proxy.port).close()
+        return opened(proxy.port, "Bearer of-the-client").close()
     path, asked = entry.job.request_path, status_h2c if entry.job.h2c else status
     while asked(proxy.port, path) != (200, FILES[entry.job.path]):
         if time.monotonic() > deadline:

@@ -100,10 +100,11 @@ DOCUMENT = """# bearerd beside nginx, HAProxy and Envoy
 Written by `benches/compare/run --write`; do not edit.
 
 {date}, bearerd at {commit}; {versions}; {machine}; medians of {rounds} rounds of {seconds}
-seconds ({headline} of the first two rows), the systems in turn.
+seconds ({headline} of the rows small, tls and churn), the systems in turn.
 
-Core 0 runs the proxy alone, with one worker. Core 1 runs the load (wrk, one thread, keep-alive)
-and the upstream (nginx, one worker, 401 unless `Authorization` is right). Envoy
+Core 0 runs the proxy alone, with one worker. Core 1 runs the load (wrk, one thread, keep-alive;
+h2load for HTTP/2; messages of the rig's own for WebSockets) and the upstream (nginx, one worker, 401
+unless `Authorization` is right; an echo of the rig's own). Envoy
 (credential_injector with the OAuth2 extension) and bearerd fetch the token from a token service;
 nginx and HAProxy set a fixed header. No access log anywhere; bearerd with routing, credential
 lease, header hygiene and metrics on.
@@ -113,7 +114,7 @@ when the machine is noisy. Compare within one run only, best by the ratios: geom
 ratios in each round, with their confidence intervals of 95 %. *waited* is the time
 the proxy was kept off its core by others; *range* goes over the rounds. Throughput and latency are
 at the load that wrk's connections make, and bound by core 1 where the proxy is fast; latencies
-compare where the offered load is the same. A connection is *idle* once nothing has come for three
+compare where the offered load is the same. A connection is *idle* once nothing has come for two
 seconds. Pictures of the rows are in `plots/`.
 
 {tables}

@@ -18,6 +18,8 @@ class Site:
     """Where it shall listen."""
     upstream_port: int
     upstream_tls_port: int
+    upstream_h2_port: int
+    echo_port: int
     ca: Path
     token: str
     """For those that can only set a fixed header."""
@@ -25,7 +27,13 @@ class Site:
     client_secret: str
 
     def upstream_of(self, job: Job) -> str:
-        port = self.upstream_tls_port if job.tls else self.upstream_port
+        port = self.upstream_port
+        if job.tls:
+            port = self.upstream_tls_port
+        elif job.h2_upstream:
+            port = self.upstream_h2_port
+        elif job.websocket:
+            port = self.echo_port
         return f"127.0.0.1:{port}"
 
 

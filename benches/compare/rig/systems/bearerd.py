@@ -20,6 +20,8 @@ def configure(site: Site, job: Job) -> Start:
     if job.tls:
         upstream = (f"{{ url: 'https://{site.upstream_of(job)}/', "
                     f"tls: {{ ca: '{site.ca}', server_name: upstream.test }} }}")
+    if job.h2_upstream:
+        upstream = f"{{ url: '{upstream}', http2: prior_knowledge }}"
     config = site.folder / "routes.yaml"
     config.write_text(
         HEAD.format(port=site.port, health=free_port(), token_url=site.token_url,

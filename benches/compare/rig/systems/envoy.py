@@ -27,6 +27,11 @@ def configure(site: Site, job: Job) -> Start:
                                "tls_maximum_protocol_version": "TLSv1_3"},
                 "validation_context": {"trusted_ca": {"filename": str(site.ca)}},
             })
+    if job.h2_upstream:
+        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        api["typed_extension_protocol_options"] = {options: {
+            "@type": f"type.googleapis.com/{options}",
+            "explicit_http_config": {"http2_protocol_options": {}}}}
     token_host = site.token_url.split("/")[2]
     bootstrap = {"static_resources": {
         "listeners": [listener(site)],
@@ -55,6 +60,7 @@ def listener(site: Site) -> dict:
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="clients",
         generate_request_id=False,
+        upgrade_configs=[{"upgrade_type": "websocket"}],
         route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
             {"match": {"prefix": "/"}, "route": {"cluster": "api"}}]}]},
         http_filters=[injector, typed("envoy.filters.http.router",

@@ -14,8 +14,9 @@ def version() -> str:
 
 def configure(site: Site, job: Job) -> Start:
     tls = f"ssl verify required ca-file {site.ca} sni str(upstream.test)" if job.tls else ""
+    server = f"{tls} proto h2" if job.h2_upstream else tls
     config = site.folder / "haproxy.cfg"
-    config.write_text(CONFIG.format(port=site.port, upstream=site.upstream_of(job), tls=tls,
+    config.write_text(CONFIG.format(port=site.port, upstream=site.upstream_of(job), server=server,
                                     token=site.token, protocol="proto h2" if job.h2c else ""))
     return Start(["haproxy", "-db", "-f", str(config)], {})
 
@@ -31,6 +32,7 @@ defaults
     timeout connect 5s
     timeout client 1h
     timeout server 1h
+    timeout tunnel 1h
     timeout http-keep-alive 1h
     http-reuse always
 
@@ -40,5 +42,5 @@ frontend clients
     default_backend api
 
 backend api
-    server api {upstream} {tls}
+    server api {upstream} {server}
 """

@@ -13,10 +13,14 @@ def version() -> str:
 
 
 def configure(site: Site, job: Job) -> Start:
-    scheme = "https" if job.tls else "http"
+    # It speaks HTTP/2 to an upstream by its module for gRPC alone.
+    passing = GRPC if job.h2_upstream else PROXY
+    passing = passing.format(scheme="https" if job.tls else "http", ca=site.ca, token=site.token,
+                             connection="Upgrade" if job.websocket else '""',
+                             upgrade="websocket" if job.websocket else '""')
     config = site.folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=site.folder, port=site.port, scheme=scheme, ca=site.ca,
-                                    upstream=site.upstream_of(job), token=site.token,
+    config.write_text(CONFIG.format(folder=site.folder, port=site.port, passing=passing,
+                                    upstream=site.upstream_of(job),
                                     protocol="http2" if job.h2c else ""))
     return Start(["nginx", "-p", str(site.folder), "-e", str(site.folder / "nginx.error"),
                   "-c", str(config)], {})
@@ -38,6 +42,7 @@ http {{
     keepalive_requests 1000000000;
     keepalive_timeout 1h;
     http2_max_concurrent_streams 128;
+    proxy_read_timeout 1h;
     upstream api {{
         server {upstream};
         keepalive 128;
@@ -47,17 +52,25 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=4096 {protocol};
         location / {{
+{passing}
+        }}
+    }}
+}}
+"""
+
+PROXY = """\
             proxy_pass {scheme}://api;
             proxy_http_version 1.1;
-            proxy_set_header Connection "";
+            proxy_set_header Connection {connection};
+            proxy_set_header Upgrade {upgrade};
             proxy_set_header Authorization "Bearer {token}";
             proxy_max_temp_file_size 0;
             proxy_ssl_verify on;
             proxy_ssl_trusted_certificate {ca};
             proxy_ssl_name upstream.test;
             proxy_ssl_server_name on;
-            proxy_ssl_protocols TLSv1.3;
-        }}
-    }}
-}}
-"""
+            proxy_ssl_protocols TLSv1.3;"""
+
+GRPC = """\
+            grpc_pass grpc://api;
+            grpc_set_header Authorization "Bearer {token}";"""
