@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, HOST},
@@ -23,12 +24,14 @@ use crate::{
 
 mod admission;
 mod breaker;
+mod settings;
 mod tls;
 mod unreachable;
 mod url;
 
 use admission::{Admission, Limit};
 pub(super) use admission::{held, views};
+pub use settings::EndpointSettings;
 pub use tls::ClientIdentity;
 pub(super) use tls::trusting;
 use unreachable::unreachable;
@@ -54,50 +57,6 @@ pub struct Endpoint {
     tls: Fingerprint,
 }
 
-/// What an endpoint needs to be called.
-#[derive(Clone, Debug)]
-pub struct EndpointSettings {
-    /// Where it is; a query is kept.
-    pub url: String,
-    /// The only authorities to trust, as PEM; the platform's when absent.
-    pub ca: Option<Vec<u8>>,
-    /// The certificate by which the endpoint knows us.
-    pub identity: Option<ClientIdentity>,
-    /// The name in the endpoint's certificate, where it is not the URL's host.
-    pub server_name: Option<String>,
-    /// For the connection with its TLS handshake.
-    pub connect_timeout: Duration,
-    /// For the whole call.
-    pub timeout: Duration,
-    /// Allows `http://` beyond loopback.
-    pub danger_plaintext: bool,
-}
-
-impl EndpointSettings {
-    /// The defaults: the platform's authorities, 5 s to connect, 10 s for all.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            ca: None,
-            identity: None,
-            server_name: None,
-            connect_timeout: Duration::from_secs(5),
-            timeout: Duration::from_secs(10),
-            danger_plaintext: false,
-        }
-    }
-
-    fn tls_fingerprint(&self) -> Fingerprint {
-        FingerprintBuilder::new("tls")
-            .option(self.ca.as_deref(), FingerprintBuilder::bytes)
-            .option(self.identity.as_ref(), |b, identity| {
-                identity.fingerprint(b)
-            })
-            .option(self.server_name.as_deref(), FingerprintBuilder::text)
-            .finish()
-    }
-}
-
 /// One call to an endpoint's origin.
 pub(super) struct Call<'a> {
     /// Scheme, authority and path as they may be shown, where the endpoint's own are others.
@@ -109,7 +68,7 @@ pub(super) struct Call<'a> {
     pub(super) query: Option<&'a str>,
     /// With the body's type; nothing is added but what frames the message.
     pub(super) headers: HeaderMap,
-    pub(super) body: Option<&'a str>,
+    pub(super) body: Option<Zeroizing<String>>,
 }
 
 /// An answer, whole.
@@ -231,7 +190,7 @@ impl Endpoint {
             path: self.url.path(),
             query: given.then(|| all.as_str()),
             headers,
-            body: Some(form.as_str()),
+            body: Some(Zeroizing::new(form.as_str().to_owned())),
         })
         .await
     }
@@ -306,7 +265,8 @@ impl Endpoint {
         url.set_query(call.query);
         let mut request = self.client.request(call.method, url).headers(headers);
         if let Some(body) = call.body {
-            request = request.body(body.to_owned());
+            // Wiped once it is sent.
+            request = request.body(Bytes::from_owner(body));
         }
         let (sent, wall) = (clock::now(), clock::unix_time());
         let mut response = request.send().await.map_err(|error| unreachable(&error))?;

@@ -106,7 +106,7 @@ impl Request {
             path: &ready.path,
             query: ready.query.as_ref().map(Form::as_str),
             headers: ready.headers,
-            body: ready.body.as_ref().map(|body| body.as_str()),
+            body: ready.body,
         };
         let answer = self.endpoint.send(call).await;
         let mut answer = answer.map_err(|error| error.at(&self.shown))?;
