@@ -471,3 +471,23 @@ fn no_core_can_hold_a_secret() {
         assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     }
 }
+
+#[test]
+fn a_program_that_is_run_for_a_token_tells_nothing_of_the_other_credentials() {
+    let folder = Folder::new("inherited");
+    let program = "{ exec: [sh, -c, 'echo \"$SAYS $BILLING_TOKEN\" >&2; exit 1'] }";
+    let config = GOOD.replace("{ static: { token: { env: BILLING_TOKEN } } }", program);
+    let upstream = nowhere().to_string();
+    folder.write("routes.yaml", &config.replace("UPSTREAM", &upstream));
+    let told = |says: &str, other: &str| {
+        let mut command = command(&folder);
+        command.env("SAYS", says).env("BILLING_TOKEN", other);
+        let output = command.args(["doctor", "billing"]).output().unwrap();
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    let all = told("no such account:", "canary/token+1");
+    assert!(!all.contains("canary"), "{all}");
+    assert!(all.contains("may hold a secret"), "{all}");
+    let all = told("no such", "row");
+    assert!(all.contains("no such row"), "{all}");
+}

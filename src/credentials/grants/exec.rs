@@ -201,7 +201,9 @@ impl Exec {
         let tells = given.any(|it| it.expose().len() >= SHORTEST_SECRET && line.contains(it.expose()))
             // What it printed may be the token, or a part of it, whatever it is in.
             || words(&printed).any(|word| line.contains(word))
-            || words(line).any(|word| printed.contains(word) || looks_secret(word));
+            || words(line).any(|word| printed.contains(word) || looks_secret(word))
+            // It has those of every other credential, too.
+            || inherited().any(|value| line.contains(&value));
         if tells {
             return (", and what it says may hold a secret", None);
         }
@@ -209,6 +211,17 @@ impl Exec {
         let line = line.chars().map(clean).take(LONGEST_LINE).collect();
         ("", Some(line))
     }
+}
+
+/// What may be a secret among the variables that a program has from us.
+fn inherited() -> impl Iterator<Item = String> {
+    let texts = std::env::vars_os().filter_map(|(name, value)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        let is_usual = USUAL.contains(&&*name) || name.starts_with("LC_");
+        (!is_usual).then_some(value)
+    });
+    // Paths, numbers and switches stand in many a useful message.
+    texts.filter(|value| value.len() >= SHORTEST_INHERITED && !value.starts_with('/'))
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -285,5 +298,12 @@ const LONGEST_LINE: usize = 200;
 const LONGEST_WORD: usize = 40;
 /// Anything shorter is in every text.
 const SHORTEST_SECRET: usize = 4;
+
+const SHORTEST_INHERITED: usize = 8;
+
+/// Variables that hold no secret and that programs speak of.
+const USUAL: [&str; 8] = [
+    "HOME", "HOSTNAME", "LANG", "LOGNAME", "PATH", "PWD", "TERM", "USER",
+];
 /// Below what a source as a whole may take.
 const LONGEST: Duration = Duration::from_secs(60);
