@@ -153,7 +153,7 @@ fn not_obtained(error: &CredentialError, handle: &CredentialHandle) -> Failure {
     match error.kind {
         CredentialErrorKind::Unavailable => failure.hint(format!("is {endpoint} up and reachable from here?")),
         CredentialErrorKind::Untrusted => failure.hint("name its authority in `tls: { ca }`, or mend its certificate"),
-        CredentialErrorKind::Failing => failure.hint(format!("{endpoint} is in trouble itself: look at its log")),
+        CredentialErrorKind::Failing | CredentialErrorKind::Interrupted => failure.hint(format!("{endpoint} is in trouble itself: look at its log")),
         CredentialErrorKind::Timeout => failure.hint(format!("{endpoint} does not answer; a proxy or firewall between?")),
         CredentialErrorKind::RateLimited => failure.hint("it asks for fewer calls: wait before the next try"),
         // Nobody was asked: the error itself says what to do.

@@ -30,8 +30,10 @@ pub struct Refused {
 /// The classes of failure of a token call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// No connection, or no complete answer.
+    /// No connection.
     Unreachable,
+    /// The connection ended before its answer was complete.
+    Interrupted,
     /// A certificate that is not trusted, or no TLS at all: nothing was sent.
     Untrusted,
     /// No answer in time.
@@ -48,6 +50,8 @@ pub enum FailureKind {
     Redirect,
     /// A refresh token was sent and no answer came: whether it is spent is not known.
     InDoubt,
+    /// The store fails, and nothing may be sent without it.
+    Store,
     /// Our own fault: a source that panicked or overran every deadline.
     Internal,
 }
@@ -57,6 +61,7 @@ impl FailureKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Interrupted => "interrupted",
             Self::Untrusted => "untrusted",
             Self::Timeout => "timeout",
             Self::RateLimited => "rate_limited",
@@ -65,6 +70,7 @@ impl FailureKind {
             Self::Malformed => "malformed",
             Self::Redirect => "redirect",
             Self::InDoubt => "in_doubt",
+            Self::Store => "store",
             Self::Internal => "internal",
         }
     }
@@ -187,6 +193,8 @@ pub struct CredentialError {
 pub enum CredentialErrorKind {
     /// The token endpoint is unreachable (503).
     Unavailable,
+    /// It broke off its answer (503).
+    Interrupted,
     /// Its certificate is not trusted (503).
     Untrusted,
     /// It answers that it is failing (503).
@@ -203,6 +211,10 @@ pub enum CredentialErrorKind {
     Redirect,
     /// Its refresh token may be spent, and its successor is lost: only a person can mend that (503).
     InDoubt,
+    /// The store fails, and nothing may be sent without it (503).
+    Store,
+    /// A fault of ours (503).
+    Internal,
     /// Too many requests wait for this credential (503).
     Overloaded,
 }
@@ -212,13 +224,16 @@ impl From<FailureKind> for CredentialErrorKind {
         match kind {
             FailureKind::Unreachable => Self::Unavailable,
             FailureKind::Untrusted => Self::Untrusted,
-            FailureKind::Failing | FailureKind::Internal => Self::Failing,
+            FailureKind::Interrupted => Self::Interrupted,
+            FailureKind::Failing => Self::Failing,
             FailureKind::Timeout => Self::Timeout,
             FailureKind::RateLimited => Self::RateLimited,
             FailureKind::Rejected => Self::Rejected,
             FailureKind::Malformed => Self::Malformed,
             FailureKind::Redirect => Self::Redirect,
             FailureKind::InDoubt => Self::InDoubt,
+            FailureKind::Store => Self::Store,
+            FailureKind::Internal => Self::Internal,
         }
     }
 }

@@ -117,6 +117,9 @@ fn unavailable(error: &CredentialError) -> FetchError {
         CredentialErrorKind::Malformed => FailureKind::Malformed,
         CredentialErrorKind::Redirect => FailureKind::Redirect,
         CredentialErrorKind::InDoubt => FailureKind::InDoubt,
+        CredentialErrorKind::Interrupted => FailureKind::Interrupted,
+        CredentialErrorKind::Store => FailureKind::Store,
+        CredentialErrorKind::Internal => FailureKind::Internal,
     };
     FetchError {
         kind,

@@ -207,10 +207,14 @@ fn credential(kind: CredentialErrorKind) -> Appearance {
     let row = |code, status, title, proxy_status| {
         Appearance { code, status, title, proxy_status, details: Some("token-endpoint") }
     };
+    let unavailable = |proxy_status| row("token_unavailable", S::SERVICE_UNAVAILABLE, "No token to be had", proxy_status);
     match kind {
-        CredentialErrorKind::Unavailable => row("token_unavailable", S::SERVICE_UNAVAILABLE, "No token to be had", "connection_refused"),
-        CredentialErrorKind::Untrusted => row("token_unavailable", S::SERVICE_UNAVAILABLE, "No token to be had", "tls_certificate_error"),
-        CredentialErrorKind::Failing => row("token_unavailable", S::SERVICE_UNAVAILABLE, "No token to be had", "destination_unavailable"),
+        CredentialErrorKind::Unavailable => unavailable("connection_refused"),
+        CredentialErrorKind::Untrusted => unavailable("tls_certificate_error"),
+        CredentialErrorKind::Failing => unavailable("destination_unavailable"),
+        CredentialErrorKind::Interrupted => unavailable("connection_terminated"),
+        CredentialErrorKind::Store => Appearance { details: Some("store"), ..unavailable("proxy_internal_error") },
+        CredentialErrorKind::Internal => Appearance { details: None, ..unavailable("proxy_internal_error") },
         CredentialErrorKind::InDoubt => row("credential_in_doubt", S::SERVICE_UNAVAILABLE, "Refresh token in doubt", "destination_unavailable"),
         CredentialErrorKind::RateLimited => row("token_rate_limited", S::SERVICE_UNAVAILABLE, "Token endpoint limits us", "destination_unavailable"),
         CredentialErrorKind::Overloaded => row("overloaded", S::SERVICE_UNAVAILABLE, "Too many requests wait for a token", "connection_limit_reached"),

@@ -212,7 +212,7 @@ const ALL: [Rule; 27] = [
         "it asks for fewer calls: wait before the next try",
     ),
     (
-        |it| it.kind == "failing",
+        |it| it.kind == "failing" || it.kind == "interrupted" && it.status == 0,
         "it is in trouble itself: try again later",
     ),
     (

@@ -16,7 +16,7 @@ pub(super) fn unreachable(error: &reqwest::Error) -> FetchError {
         Root::Refused => (FailureKind::Unreachable, "it refuses connections"),
         Root::Other if error.is_connect() => (FailureKind::Unreachable, "no connection to it"),
         Root::Other => (
-            FailureKind::Unreachable,
+            FailureKind::Interrupted,
             "it closed the connection before its answer was complete",
         ),
     };

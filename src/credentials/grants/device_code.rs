@@ -214,6 +214,7 @@ impl Pause {
                 _,
                 FailureKind::Timeout
                 | FailureKind::Unreachable
+                | FailureKind::Interrupted
                 | FailureKind::Untrusted
                 | FailureKind::Failing,
             ) => self.0 * 2,

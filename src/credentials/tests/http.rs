@@ -295,13 +295,13 @@ async fn a_connection_refused_cut_or_silent_is_told_apart() {
             .await;
     assert_eq!(
         fetch(&cut.url).await.unwrap_err().kind,
-        FailureKind::Unreachable
+        FailureKind::Interrupted
     );
 
     let nothing = Scripted::start("").await;
     assert_eq!(
         fetch(&nothing.url).await.unwrap_err().kind,
-        FailureKind::Unreachable
+        FailureKind::Interrupted
     );
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -479,7 +479,7 @@ async fn a_panic_in_a_source_is_a_failure_like_any_other() {
         n => Step::Token(format!("t{n}"), s(100)),
     });
     let slot = source.slot();
-    assert_eq!(error(&slot).await.kind, CredentialErrorKind::Failing);
+    assert_eq!(error(&slot).await.kind, CredentialErrorKind::Internal);
     sleep(s(2)).await;
     assert!(slot.lease(WAIT).await.is_ok());
 }

@@ -159,6 +159,8 @@ mod cut {
             (answer.status(), &*answer.code()),
             (503, "token_unavailable")
         );
+        let told = answer.header("proxy-status").unwrap();
+        assert!(told.contains("error=connection_terminated"), "{told}");
         assert_eq!((tokens.calls(), upstream.connections()), (1, 0));
         until("a request is served", || proxy.get("/").status() == 200);
         assert_eq!(tokens.calls(), 2);

@@ -407,7 +407,7 @@ async fn an_answer_without_end_is_cut() {
         Vendor::start(|_| format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Fill: x\r\n".repeat(2000))).await;
     let recipe = "{ steps: [{ name: s, request: { url: VENDOR/ } }], outputs: { t: t } }";
     let error = vendor.obtain(recipe).await.unwrap_err();
-    assert_eq!(error.kind, FailureKind::Unreachable, "{error}");
+    assert_eq!(error.kind, FailureKind::Interrupted, "{error}");
 }
 
 #[tokio::test]
