@@ -48,20 +48,18 @@ pub(super) fn begin(slot: &Slot) {
 /// What there is to revoke, each with its kind: the refresh token first, with which a server revokes all that came of it.
 fn tokens(slot: &Slot) -> Vec<(&'static str, Secret)> {
     let mut state = slot.state();
-    let Some(held) = state.held.clone() else {
-        return Vec::new();
-    };
     // The end of the process comes before that of the slot.
     if std::mem::replace(&mut state.revoked, true) {
         return Vec::new();
     }
-    let credential = &held.issue.credential;
+    let held = state.held.as_ref();
     let refresh = match &state.kept.record {
+        // What renews it outlives it.
         Some(record) => record.refresh.clone(),
-        None => credential.refresh.clone(),
+        None => held.and_then(|held| held.issue.credential.refresh.clone()),
     };
-    let access = credential.part("access_token").cloned();
-    let access = access.filter(|_| held.is_alive(clock::now()));
+    let held = held.filter(|held| held.is_alive(clock::now()));
+    let access = held.and_then(|held| held.issue.credential.part("access_token").cloned());
     let tokens = [("refresh_token", refresh), ("access_token", access)];
     let tokens = tokens.into_iter();
     tokens

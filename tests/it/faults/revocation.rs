@@ -13,7 +13,12 @@ use crate::{
 
 /// Issues tokens at `/token`, each with a refresh token, and takes them back at `/revoke`; its document names both.
 fn service() -> Upstream {
-    Upstream::start(|exchange| {
+    issuing(3600)
+}
+
+/// Tokens that live for so many seconds.
+fn issuing(life: u32) -> Upstream {
+    Upstream::start(move |exchange| {
         let host = exchange
             .request
             .header("host")
@@ -23,7 +28,7 @@ fn service() -> Upstream {
         let body = match exchange.request.second() {
             "/revoke" => return exchange.answer(200, "", ""),
             "/token" => format!(
-                r#"{{"access_token":"{}","refresh_token":"{}","expires_in":3600}}"#,
+                r#"{{"access_token":"{}","refresh_token":"{}","expires_in":{life}}}"#,
                 token(n),
                 token(100 + n)
             ),
@@ -88,6 +93,22 @@ fn the_end_of_the_process_revokes_each_token_once() {
     drop(proxy);
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(revoked(&server).len(), 2, "not again with the slot");
+}
+
+#[test]
+fn what_renews_a_token_that_has_ended_is_revoked_too() {
+    let (server, upstream) = (issuing(1), Upstream::ok());
+    let keys = "username: jo, password: { env: SECRET }";
+    let proxy = TestProxy::start(&revokes("password", keys, &server, &upstream));
+    assert_eq!(proxy.get("/").status(), 200);
+    until("it has ended", || {
+        let view = &proxy.app.credentials().views()[0];
+        view.expires_in.is_none() && view.last_fetch.is_some()
+    });
+    proxy.finish();
+    let revoked = revoked(&server);
+    assert_eq!(revoked.len(), 1, "{revoked:?}");
+    assert_eq!(revoked[0].0, "refresh_token");
 }
 
 #[test]
