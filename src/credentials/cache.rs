@@ -83,6 +83,8 @@ pub(super) struct State {
     pub(super) files: Vec<Stamp>,
     /// What outlives it: its number, and what it is renewed by.
     pub(super) kept: Kept,
+    /// A task sees to it that the store gets what it lacks.
+    pub(super) saving: bool,
     /// What it held at the end of the process is revoked.
     pub(super) revoked: bool,
     store_error: Option<StoreError>,
@@ -149,6 +151,7 @@ impl Slot {
                 held: None,
                 files: Vec::new(),
                 kept: Kept::default(),
+                saving: false,
                 revoked: false,
                 store_error: None,
                 hurry: None,

@@ -13,7 +13,7 @@ use super::{
     lease::{Generation, Issue},
     life::{Answer, Next, Purpose, Settled},
     renewal::{self, Obtained},
-    sync::{Notify, spawn, timeout, timeout_at},
+    sync::{Notify, timeout, timeout_at},
     watched,
 };
 use crate::clock::{self, Instant};
@@ -147,6 +147,7 @@ async fn fly(slot: &Arc<Slot>, purpose: Purpose) {
         record(slot, &mut state, view, landing.as_ref(), ended);
         tracing::debug!(credential = %slot.common.name, ?purpose, took = ?view.took, outcome = view.outcome(), "token call ended");
     }
+    renewal::see_saved(slot, &mut state);
     if let Some(landing) = landing {
         let flight = state.life.flight();
         if !matches!(landing, Landing::Arrived)
@@ -220,6 +221,7 @@ async fn try_out(slot: &Arc<Slot>, successor: &Arc<dyn Source>) {
         None => record(slot, &mut state, view, landing.as_ref(), ended),
         Some(_) => slot.count(|counters| counters.failing.observe(view.took)),
     }
+    renewal::see_saved(slot, &mut state);
     let serves = state.life.leasable(ended);
     let flight = state.life.flight();
     drop(state);
@@ -252,12 +254,8 @@ fn arrived(
     let Obtained {
         credential, kept, ..
     } = obtained;
-    let was_saved = state.kept.is_saved || state.kept.record.is_none();
     // Before anything can go wrong with the rest of it: a refresh token that came is the only one there is.
     state.kept = kept;
-    if slot.common.store.is_some() && !state.kept.is_saved && was_saved {
-        spawn(renewal::save_later(Arc::downgrade(slot)));
-    }
     let held = state.held.clone();
     let same = held
         .as_ref()
@@ -342,6 +340,11 @@ fn record(
         _ => view.failure,
     };
     state.last_fetch = Some((ended, FetchView { failure, ..view }));
+    let unsent = matches!(landing, Some(Landing::Failed(error)) if error.unsent);
+    if unsent && state.last_calls.is_empty() {
+        // Held, in doubt, or without a store: nobody was called.
+        return;
+    }
     slot.count(|counters| {
         if failure.is_some() {
             counters.failures += 1;

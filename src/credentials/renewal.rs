@@ -10,20 +10,22 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Credential, FailureKind, FetchError, Refreshing, Retry, Source,
+    Credential, FailureKind, FetchError, Refreshing, Source,
     cache::Slot,
     calls::Calls,
     endpoint,
     life::Purpose,
-    store::{Claim, Claimed, Record, SlotId, Spending, StoreError},
+    store::{Record, SlotId},
 };
 use crate::clock;
 
 mod aside;
 mod call;
+mod desk;
 
-pub(super) use aside::{compare, replace, save_later, waits_for_a_person};
+pub(super) use aside::{compare, replace, see_saved, waits_for_a_person};
 use call::call;
+use desk::{Begun, Desk};
 
 /// What a fetch brought.
 pub(super) struct Obtained {
@@ -47,6 +49,16 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// What the store has.
+    fn saved(id: SlotId, record: Record) -> Self {
+        Self {
+            id: Some(id),
+            number: record.number,
+            record: Some(Arc::new(record)),
+            is_saved: true,
+        }
+    }
+
     /// Whether a refresh token would be lost with this process's memory.
     pub(super) fn is_only_copy(&self) -> bool {
         let is_irreplaceable = |record: &Arc<Record>| record.is_irreplaceable();
@@ -85,12 +97,15 @@ pub(super) async fn obtain(
         Begun::Fetch(desk) => desk,
         Begun::Adopt(theirs) => return Ok(adopted(id, theirs)),
     };
+    desk.note(slot);
     let mut previous = desk.previous(&own, held);
     let refreshing = source.refreshing();
+    let restarts = refreshing.is_some_and(|how| how.restarts);
     if let Some(how) = refreshing {
         choose_refresh_token(slot, &desk, &mut previous, &how)?;
     }
-    let spends = refreshing.is_some() && previous.as_ref().is_some_and(|it| it.refresh.is_some());
+    let mut spends =
+        refreshing.is_some() && previous.as_ref().is_some_and(|it| it.refresh.is_some());
     // Until the successor is saved.
     let _spending = spends.then(|| slot.common.process.spending.token());
     if spends {
@@ -104,7 +119,14 @@ pub(super) async fn obtain(
             return Err(FetchError::transient(FailureKind::Failing, why).before_sending());
         }
         desk.rest(slot).await?;
-        desk.mark(slot, previous.as_ref()).await?;
+        if let Err(error) = desk.mark(slot, previous.as_ref()).await {
+            let Some(previous) = previous.as_mut().filter(|_| restarts) else {
+                return Err(error);
+            };
+            // Another way leads to a token.
+            previous.refresh = None;
+            spends = false;
+        }
     }
     match call(slot, source, previous, purpose, calls).await {
         Ok(credential) => {
@@ -134,202 +156,8 @@ pub(super) async fn obtain(
 fn adopted(id: SlotId, record: Record) -> Obtained {
     Obtained {
         credential: record.credential(),
-        kept: Kept {
-            id: Some(id),
-            number: record.number,
-            record: Some(Arc::new(record)),
-            is_saved: true,
-        },
+        kept: Kept::saved(id, record),
         adopted: true,
-    }
-}
-
-/// How a fetch goes on once the store was asked.
-enum Begun {
-    Fetch(Desk),
-    /// Another process has fetched.
-    Adopt(Record),
-}
-
-/// What this process may write, and what is known.
-struct Desk {
-    id: SlotId,
-    /// None where there is no store, or it can't be asked.
-    claim: Option<Box<dyn Claim>>,
-    record: Option<Record>,
-    /// The store could not be asked: others may do the same as we.
-    alone: bool,
-    /// The store of a fleet has lost our record: others may have had a newer one in it.
-    lost: bool,
-}
-
-impl Desk {
-    /// The right to fetch, or another's record that makes a fetch needless.
-    async fn claim(
-        slot: &Slot,
-        source: &dyn Source,
-        id: SlotId,
-        own: &Kept,
-    ) -> Result<Begun, FetchError> {
-        let own_record = own.record.as_deref().cloned();
-        let Some(store) = &slot.common.store else {
-            return Ok(Begun::Fetch(Self {
-                id,
-                claim: None,
-                record: own_record,
-                alone: false,
-                lost: false,
-            }));
-        };
-        match store.claim(&id, own.number).await {
-            Ok(Claimed::Theirs(record)) => {
-                slot.store_answered(None);
-                Ok(Begun::Adopt(record))
-            }
-            Ok(Claimed::Ours(claim, record)) => {
-                slot.store_answered(None);
-                // What could not be saved is newer than what could.
-                let newer = own_record.filter(|own| {
-                    record
-                        .as_ref()
-                        .is_none_or(|record| own.number > record.number)
-                });
-                Ok(Begun::Fetch(Self {
-                    id,
-                    lost: store.is_of_a_fleet() && own.is_saved && newer.is_some(),
-                    claim: Some(claim),
-                    record: newer.or(record),
-                    alone: false,
-                }))
-            }
-            Err(error) => {
-                slot.store_answered(Some(&error));
-                match source.refreshing() {
-                    // Another process may be spending the same one.
-                    Some(how) if !how.restarts => Err(unsafe_without(&error)),
-                    _ => Ok(Begun::Fetch(Self {
-                        id,
-                        claim: None,
-                        record: own_record,
-                        alone: true,
-                        lost: false,
-                    })),
-                }
-            }
-        }
-    }
-
-    /// The predecessor: the one that is held, with the newest refresh token, or what is kept of it.
-    fn previous(&self, own: &Kept, held: Option<Credential>) -> Option<Credential> {
-        match (held, &self.record) {
-            (Some(held), Some(record)) if record.number == own.number => Some(Credential {
-                refresh: record.refresh.clone(),
-                ..held
-            }),
-            (_, Some(record)) => Some(record.credential()),
-            (held, None) => held,
-        }
-    }
-
-    /// Waits, after the store has lost what it had, until every process must have told it what it knows.
-    ///
-    /// # Errors
-    /// As long as the refresh token rests.
-    async fn rest(&mut self, slot: &Slot) -> Result<(), FetchError> {
-        let now = clock::unix_time();
-        if self.lost
-            && let Some(mut record) = self.record.take()
-        {
-            record.rests = Some(now + REST);
-            let is_saved = self.save(slot, &record).await.is_ok();
-            self.remember(slot, record, is_saved);
-        }
-        let rests = self.record.as_ref().and_then(|record| record.rests);
-        match rests.map(|rests| rests.saturating_sub(now).min(REST)) {
-            Some(left) if !left.is_zero() => {
-                let why = "the store has lost what it held: its refresh token is not sent before every replica has told \
-                           what it knows";
-                let mut error = FetchError::transient(FailureKind::Failing, why).before_sending();
-                error.retry = Retry::Transient { after: Some(left) };
-                Err(error)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Notes, durably, that the refresh token is about to be sent.
-    async fn mark(&mut self, slot: &Slot, previous: Option<&Credential>) -> Result<(), FetchError> {
-        let Some(previous) = previous else {
-            return Ok(());
-        };
-        let mut record = match self.record.take() {
-            Some(record) => record,
-            None => Record::new(previous, 0),
-        };
-        let since = clock::unix_time().as_secs();
-        record.spending.get_or_insert(Spending { since });
-        if let Err(error) = self.save(slot, &record).await {
-            // It may be written all the same; that it was not sent is known to us alone.
-            record.spending = None;
-            self.remember_newer(slot, record);
-            return Err(unsafe_without(&error));
-        }
-        self.remember(slot, record, self.claim.is_some());
-        Ok(())
-    }
-
-    /// The refresh token was not taken; `ended` says that it never will be.
-    async fn unmark(&mut self, slot: &Slot, ended: bool) {
-        let Some(mut record) = self.record.take() else {
-            return;
-        };
-        record.spending = None;
-        if ended {
-            record.refresh = None;
-        }
-        match self.save(slot, &record).await {
-            Ok(()) => self.remember(slot, record, self.claim.is_some()),
-            // For all others it is in doubt, which is on the safe side.
-            Err(_) => self.remember_newer(slot, record),
-        }
-    }
-
-    async fn keep(&mut self, slot: &Slot, own: &Kept, credential: &Credential) -> Kept {
-        let known = self.record.as_ref().map_or(0, |record| record.number);
-        let record = Record::after(credential, known.max(own.number));
-        let is_saved = self.claim.is_some() && self.save(slot, &record).await.is_ok();
-        let keeps = slot.common.store.is_some() || record.refresh.is_some();
-        Kept {
-            id: Some(self.id),
-            number: record.number,
-            record: keeps.then(|| Arc::new(record)),
-            is_saved,
-        }
-    }
-
-    async fn save(&mut self, slot: &Slot, record: &Record) -> Result<(), StoreError> {
-        let Some(claim) = &mut self.claim else {
-            return Ok(());
-        };
-        let saved = claim.save(record).await;
-        slot.store_answered(saved.as_ref().err());
-        saved
-    }
-
-    /// Remembers what the store may lack, as something newer than what it has.
-    fn remember_newer(&mut self, slot: &Slot, mut record: Record) {
-        record.number += 1;
-        self.remember(slot, record, false);
-    }
-
-    fn remember(&mut self, slot: &Slot, record: Record, is_saved: bool) {
-        slot.state().kept = Kept {
-            id: Some(self.id),
-            number: record.number,
-            record: Some(Arc::new(record.clone())),
-            is_saved,
-        };
-        self.record = Some(record);
     }
 }
 
@@ -375,17 +203,6 @@ fn doubt(name: &str) -> FetchError {
         ),
     )
     .before_sending()
-}
-
-fn unsafe_without(error: &StoreError) -> FetchError {
-    let detail = "the store fails, and without it a refresh token could be spent twice";
-    let failed = match error.lasts {
-        true => FetchError::permanent(FailureKind::Rejected, detail),
-        false => FetchError::transient(FailureKind::Failing, detail),
-    };
-    // Where it is, and why, is not for clients.
-    let why = Some(error.why().to_owned());
-    failed.with_words(why).before_sending()
 }
 
 /// Beyond what the others need to see that something was lost, and to save what a call brings that is under way.

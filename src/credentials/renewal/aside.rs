@@ -10,8 +10,9 @@ use crate::{
     clock,
     credentials::{
         Credential, FailureKind, FetchError,
-        cache::Slot,
+        cache::{Slot, State},
         store::{Claimed, NONE_WILL_DO, Record, Store, StoreError},
+        sync::spawn,
     },
 };
 
@@ -88,14 +89,22 @@ pub(in crate::credentials) async fn compare(slot: &Arc<Slot>, store: &dyn Store)
         record.rests = Some(clock::unix_time() + REST);
         state.kept.record = Some(Arc::new(record));
         state.kept.is_saved = false;
-        drop(state);
         tracing::warn!(credential = %slot.common.name, "the store has lost it, and is told again");
-        tokio::spawn(save_later(Arc::downgrade(slot)));
+        see_saved(slot, &mut state);
     }
 }
 
-/// Saves later what could not be saved at once, for as long as nothing newer comes.
-pub(in crate::credentials) async fn save_later(slot: Weak<Slot>) {
+/// Sees to it that the store gets what it lacks, as soon as it can be written again.
+pub(in crate::credentials) fn see_saved(slot: &Arc<Slot>, state: &mut State) {
+    let lacks = slot.common.store.is_some() && state.kept.record.is_some() && !state.kept.is_saved;
+    if lacks && !state.saving {
+        state.saving = true;
+        spawn(save_later(Arc::downgrade(slot)));
+    }
+}
+
+/// Saves what could not be saved at once, until the store has all of it.
+async fn save_later(slot: Weak<Slot>) {
     let mut pause = Duration::from_secs(1);
     loop {
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
@@ -103,7 +112,12 @@ pub(in crate::credentials) async fn save_later(slot: Weak<Slot>) {
         let Some(slot) = slot.upgrade() else {
             return;
         };
-        let kept = slot.state().kept.clone();
+        let kept = {
+            let mut state = slot.state();
+            // Together with the look: who finds it false begins anew.
+            state.saving = !state.kept.is_saved && state.kept.record.is_some();
+            state.kept.clone()
+        };
         let (Some(store), Some(id), Some(record), false) =
             (&slot.common.store, kept.id, kept.record, kept.is_saved)
         else {
@@ -126,6 +140,7 @@ pub(in crate::credentials) async fn save_later(slot: Weak<Slot>) {
             let mut state = slot.state();
             if state.kept.at(id).number == record.number {
                 state.kept.is_saved = true;
+                state.saving = false;
                 return;
             }
         }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::{
     clock::{self, Instant},
     credentials::{
@@ -25,28 +27,25 @@ pub(super) async fn call(
         let why = "the subject token has expired";
         return Err(FetchError::permanent(FailureKind::Rejected, why).before_sending());
     }
-    let task = tokio::spawn(calls.of(async move {
+    // Who drops the call has no use for what it would bring.
+    let task = AbortOnDropHandle::new(tokio::spawn(calls.of(async move {
         let ask = Fetch {
             subject: &subject,
             previous: previous.as_ref(),
             refused: purpose == Purpose::Refused,
         };
         source.fetch(ask).await
-    }));
-    let abort = task.abort_handle();
+    })));
     match clock::within(LONGEST_CALL, task).await {
         Ok(Ok(result)) => result.map(|credential| within(ends, credential)),
         Ok(Err(_)) => Err(FetchError::transient(
             FailureKind::Internal,
             "the source panicked",
         )),
-        Err(_) => {
-            abort.abort();
-            Err(FetchError::transient(
-                FailureKind::Timeout,
-                "the source never ended",
-            ))
-        }
+        Err(_) => Err(FetchError::transient(
+            FailureKind::Timeout,
+            "the source never ended",
+        )),
     }
 }
 

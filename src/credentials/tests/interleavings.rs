@@ -12,7 +12,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,7 +26,7 @@ use shuttle::{
 };
 
 use self::{
-    cache::{Kin, Slot},
+    cache::{Kin, Slot, State},
     flight::{Landing, Landings},
     lease::Lease,
     process::Process,
@@ -86,7 +86,7 @@ mod renewal {
         })
     }
 
-    pub(super) async fn save_later(_: Weak<Slot>) {}
+    pub(super) fn see_saved(_: &Arc<Slot>, _: &mut State) {}
 }
 
 /// A new token each call, and never two calls for one subject at once.

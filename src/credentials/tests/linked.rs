@@ -8,7 +8,7 @@ use crate::{
     clock,
     credentials::{
         BoxFuture, CacheSettings, Credential, CredentialHandle, FailureKind, Fetch, FetchError,
-        Fingerprint, FingerprintBuilder, Linked, Rejection, Retry, Source,
+        Fingerprint, FingerprintBuilder, Linked, Refreshing, Rejection, Retry, Source,
     },
     secret::Secret,
 };
@@ -51,6 +51,14 @@ impl Source for Exchange {
         self.link
             .fingerprint(FingerprintBuilder::new("exchange"))
             .finish()
+    }
+
+    fn refreshing(&self) -> Option<Refreshing<'_>> {
+        self.refresh.is_some().then_some(Refreshing {
+            first: None,
+            restarts: true,
+            reuse_window: Duration::ZERO,
+        })
     }
 
     fn fetch<'a>(&'a self, ask: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {

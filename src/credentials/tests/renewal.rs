@@ -51,6 +51,8 @@ enum Fate {
     Ended,
     /// Nothing is sent.
     Unreachable,
+    /// The token had expired when it was issued.
+    Dead,
     /// The process is gone before the answer is there.
     Never,
 }
@@ -129,7 +131,7 @@ impl Source for Client {
                 if fate != Fate::Unreachable {
                     known.asked.push(sent);
                 }
-                known.issued += usize::from(fate == Fate::Served);
+                known.issued += usize::from(matches!(fate, Fate::Served | Fate::Dead));
                 (fate, known.issued)
             };
             let failed = |kind| FetchError::transient(kind, "no");
@@ -138,6 +140,10 @@ impl Source for Client {
                 Fate::Served => Ok(Credential {
                     refresh: Some(Secret::new(format!("r{n}"))),
                     ..Credential::bearer(Secret::new(format!("t{n}")), Some(HOUR), clock::now())
+                }),
+                Fate::Dead => Ok(Credential {
+                    refresh: Some(Secret::new(format!("r{n}"))),
+                    ..Credential::bearer(Secret::new("dead"), Some(Duration::ZERO), clock::now())
                 }),
                 Fate::Lost => Err(failed(FailureKind::Timeout)),
                 Fate::Refused(status) => Err(FetchError {
@@ -392,7 +398,7 @@ async fn without_its_store_nothing_is_spent_but_what_is_harmless_goes_on() {
     std::fs::write(&path, "no folder").unwrap();
     let inside = path.join("store");
     let handle = process(Client::of(&server), Some(&inside));
-    assert_eq!(error(&handle).await, CredentialErrorKind::Failing);
+    assert_eq!(error(&handle).await, CredentialErrorKind::Store);
     assert_eq!(server.calls(), 0);
     let harmless = Client {
         first: None,
@@ -512,7 +518,7 @@ async fn a_note_that_was_written_in_vain_does_not_leave_the_refresh_token_in_dou
     let handle = replica(Client::of(&server), &path, &late);
     assert_eq!(token(&handle).await, "t1");
     late.store(1, Relaxed);
-    assert_eq!(refuse(&handle).await, Err(CredentialErrorKind::Failing));
+    assert_eq!(refuse(&handle).await, Err(CredentialErrorKind::Store));
     assert_eq!(server.asked(), some(&["r0"]), "nothing was sent");
     handle.renew_now().await.unwrap();
     assert_eq!(token(&handle).await, "t2");
@@ -678,4 +684,148 @@ async fn where_the_store_is_and_what_ails_it_is_for_operators() {
     assert!(failure.detail.contains(&shown), "{failure}");
     let view = handle.view();
     assert!(view.store_error.is_some_and(|it| it.contains(&shown)));
+}
+
+/// A store on a disk that has room for so many records more.
+#[derive(Debug)]
+struct Disk {
+    store: FileStore,
+    room: Arc<AtomicUsize>,
+}
+
+impl Disk {
+    fn new(path: &std::path::Path, room: usize) -> (Self, Arc<AtomicUsize>) {
+        let (store, room) = (store(path), Arc::new(AtomicUsize::new(room)));
+        let known = Arc::clone(&room);
+        (Self { store, room }, known)
+    }
+}
+
+impl Store for Disk {
+    fn claim<'a>(
+        &'a self,
+        id: &'a SlotId,
+        after: u64,
+    ) -> BoxFuture<'a, Result<Claimed, StoreError>> {
+        Box::pin(async move {
+            Ok(match self.store.claim(id, after).await? {
+                Claimed::Ours(claim, record) => {
+                    let room = Arc::clone(&self.room);
+                    Claimed::Ours(Box::new(OnDisk { claim, room }), record)
+                }
+                theirs => theirs,
+            })
+        })
+    }
+
+    fn newest<'a>(&'a self, id: &'a SlotId) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
+        self.store.newest(id)
+    }
+}
+
+struct OnDisk {
+    claim: Box<dyn Claim>,
+    room: Arc<AtomicUsize>,
+}
+
+impl Claim for OnDisk {
+    fn save<'a>(&'a mut self, record: &'a Record) -> BoxFuture<'a, Result<(), StoreError>> {
+        let room = |room: usize| room.checked_sub(1);
+        if self.room.fetch_update(Relaxed, Relaxed, room).is_err() {
+            return Box::pin(async { Err(StoreError::new("no space left")) });
+        }
+        self.claim.save(record)
+    }
+}
+
+fn process_on(client: Client, disk: Disk) -> CredentialHandle {
+    let credentials = Credentials::new(tokio::runtime::Handle::current());
+    credentials.keep_in(AnyStore(Arc::new(disk) as Arc<dyn Store>));
+    credentials.handle("name", Arc::new(client), CacheSettings::default())
+}
+
+#[tokio::test]
+async fn where_the_note_finds_no_room_a_credential_with_another_way_takes_that() {
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
+    let client = || Client {
+        first: None,
+        restarts: true,
+        ..Client::of(&server)
+    };
+    let (disk, room) = Disk::new(&path, 1);
+    let handle = process_on(client(), disk);
+    assert_eq!(token(&handle).await, "t1");
+    assert_eq!(refuse(&handle).await.unwrap(), "t2");
+    assert_eq!(server.asked(), [None, None], "no refresh token was sent");
+    room.store(9, Relaxed);
+    until("it is saved", || handle.view().store_error.is_none()).await;
+    assert_eq!(token(&process(client(), Some(&path))).await, "t2");
+    assert_eq!(server.calls(), 2);
+}
+
+#[tokio::test]
+async fn where_the_note_finds_no_room_nothing_is_sent_and_nothing_is_in_doubt() {
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
+    let (disk, room) = Disk::new(&path, 0);
+    let handle = process_on(Client::of(&server), disk);
+    assert_eq!(error(&handle).await, CredentialErrorKind::Store);
+    assert_eq!(server.calls(), 0);
+    assert_eq!(handle.view().counters.failures, 0, "nobody was called");
+    room.store(9, Relaxed);
+    until("it is saved", || handle.view().store_error.is_none()).await;
+    assert_eq!(
+        token(&process(Client::of(&server), Some(&path))).await,
+        "t1"
+    );
+    assert_eq!(server.asked(), some(&["r0"]));
+}
+
+#[tokio::test]
+async fn what_came_with_a_dead_token_is_saved_when_there_is_room() {
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
+    let (disk, room) = Disk::new(&path, 1);
+    let handle = process_on(Client::of(&server), disk);
+    server.then([Fate::Dead]);
+    assert_eq!(error(&handle).await, CredentialErrorKind::Malformed);
+    room.store(9, Relaxed);
+    until("it is saved", || handle.view().store_error.is_none()).await;
+    drop(handle);
+    assert_eq!(
+        token(&process(Client::of(&server), Some(&path))).await,
+        "t2"
+    );
+    assert_eq!(server.asked(), some(&["r0", "r1"]));
+}
+
+#[tokio::test]
+async fn a_slot_in_doubt_is_not_tried_every_second() {
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
+    let before = process(Client::of(&server), Some(&path));
+    server.then([Fate::Lost]);
+    error(&before).await;
+    drop(before);
+    let handle = process(Client::of(&server), Some(&path));
+    assert_eq!(error(&handle).await, CredentialErrorKind::InDoubt);
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let tried = handle.view().last_fetch.unwrap().ago;
+    assert!(tried > Duration::from_secs(2), "{tried:?} ago");
+    assert_eq!(server.calls(), 1);
+    assert_eq!(handle.view().counters.failures, 0, "nobody was called");
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_nobody_sends_makes_no_record_irreplaceable() {
+    let (server, path) = (Arc::<Server>::default(), Scratch::new());
+    let client = Client {
+        first: None,
+        refreshes: false,
+        ..Client::of(&server)
+    };
+    let key = Secret::new(STANDARD.encode([7; 32]));
+    let full = FileStore::new(path.to_path_buf(), Keyring::new(&key, None).unwrap(), 0);
+    let credentials = Credentials::new(tokio::runtime::Handle::current());
+    credentials.keep_in(full);
+    let handle = credentials.handle("name", Arc::new(client), CacheSettings::default());
+    assert_eq!(token(&handle).await, "t1");
+    assert!(handle.view().store_error.is_some(), "it has room for none");
 }

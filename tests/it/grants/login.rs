@@ -171,7 +171,9 @@ fn a_login_that_others_can_read_is_not_used() {
     fs::set_permissions(kept("open"), fs::Permissions::from_mode(0o644)).unwrap();
     let proxy = TestProxy::start(&yaml);
     let answer = proxy.get("/");
-    assert_eq!(answer.code(), "token_rejected");
+    assert_eq!(answer.code(), "token_unavailable");
+    let why = answer.header("proxy-status").unwrap();
+    assert!(why.ends_with("details=\"store\""), "{why}");
     let told = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(!told.contains("open.login.json"), "{told}");
     assert_eq!(upstream.count(), 0);
