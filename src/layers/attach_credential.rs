@@ -62,6 +62,11 @@ impl Credentialed {
         self.routed.route()
     }
 
+    /// Whether its connection died, where this is the replay.
+    pub(super) fn died(&self) -> bool {
+        self.routed.died()
+    }
+
     /// What the client sent.
     pub fn headers(&self) -> &HeaderMap {
         &self.routed.head().headers

@@ -154,7 +154,7 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     let put = put(&request)?;
     let bound = request.lease().and_then(Lease::bound).cloned();
     let since = request.received();
-    let until = until(&request);
+    let (until, died) = (until(&request), request.died());
     let (mut boxed, body, connection, route, prefix) = request.into_parts();
     let head = &mut *boxed;
     let websocket = route.websocket && websocket::is_asked_for(head, body.is_empty());
@@ -168,7 +168,8 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     *request.method_mut() = std::mem::take(&mut head.method);
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = std::mem::take(&mut head.headers);
-    let terms = terms(&route, head.fields, request.headers(), websocket, until);
+    let mut terms = terms(&route, head.fields, request.headers(), websocket, until);
+    terms.fresh = died;
     let origin = Origin {
         head: boxed,
         prefix,

@@ -53,6 +53,8 @@ pub struct Routed {
     /// The lease that the upstream refused and how it said so, where this is the replay.
     refused: Option<(u64, StatusCode)>,
     /// Who called, where the route's credential depends on it.
+    /// Whether its connection died, where this is the replay.
+    died: bool,
     caller: Caller,
 }
 
@@ -93,6 +95,11 @@ impl Routed {
     }
 
     /// Who called, where the route's credential depends on it; else nobody.
+    /// Whether its connection died, where this is the replay.
+    pub(super) fn died(&self) -> bool {
+        self.died
+    }
+
     pub(super) fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -103,6 +110,11 @@ impl Routed {
     }
 
     /// Marks that it begins again now: after a wait, or as a replay.
+    /// Marks it as the replay after its connection died.
+    pub(super) fn mark_died(&mut self) {
+        self.died = true;
+    }
+
     pub(super) fn restart(&mut self) {
         self.received = now();
     }
@@ -123,6 +135,7 @@ impl Routed {
             received: self.received,
             refused: self.refused,
             caller: self.caller.clone(),
+            died: self.died,
         }
     }
 
@@ -200,6 +213,7 @@ where
             }))),
             Ok(Some(login)) => Early::Own {
                 answer: Box::pin(answer(Arc::clone(&route), caller.clone(), login, body)),
+                died: false,
             },
             Err(error) => Early::of(Err(error)),
         };

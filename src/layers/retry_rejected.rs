@@ -200,6 +200,9 @@ fn next(outcome: &Outcome, copy: &mut Option<Copy>, spent: &mut Spent) -> Option
     if let Some((lease, status)) = refused {
         routed.mark_refused(lease, status);
     }
+    if then.reset {
+        routed.mark_died();
+    }
     *copy = Some(rest);
     *spent = then;
     Some(routed)

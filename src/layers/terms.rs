@@ -32,6 +32,7 @@ pub(super) fn terms(
         websocket,
         grpc,
         until,
+        fresh: false,
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Terms {
     pub grpc: bool,
     /// When its answer must have ended, where it may not outlive its credential.
     pub until: Option<Instant>,
+    /// Whether it needs a new connection: where one has died, the other idle ones may be as dead.
+    pub fresh: bool,
 }
 
 impl Default for Timeouts {
@@ -142,7 +144,7 @@ impl Pool {
         }
         let mut unwritten = 0;
         loop {
-            let fresh = unwritten >= MAX_STALE;
+            let fresh = terms.fresh || unwritten >= MAX_STALE;
             let mut connection = self.check_out(timeouts.connect, fresh).await?;
             connection.allowance.begin();
             begin(&connection.watch, progress.as_ref(), timeouts);

@@ -10,6 +10,7 @@ fn terms(closes: bool) -> Terms {
         timeouts: Timeouts::default(),
         websocket: true,
         grpc: false,
+        fresh: false,
         until: closes.then(crate::clock::now),
     }
 }

@@ -92,13 +92,14 @@ fn nor_is_it_on_a_route_with_a_credential() {
     assert_eq!(upstream.count(), 2);
 }
 
-#[test]
-fn a_request_is_sent_again_once_however_many_connections_die() {
+/// A proxy with two idle connections that die with the next request; and so do `all` that are made then.
+fn dying(all: bool) -> (TestProxy, Upstream) {
     let (both, seen) = (Gate::default(), Mutex::new(HashSet::new()));
     let upstream = Upstream::start({
         let both = both.clone();
         move |exchange| {
-            if seen.lock().unwrap().insert(exchange.connection) {
+            let first = seen.lock().unwrap().insert(exchange.connection);
+            if first && (exchange.connection < 2 || !all) {
                 both.pass();
                 exchange.answer(200, "", "ok");
             } else {
@@ -116,8 +117,21 @@ fn a_request_is_sent_again_once_however_many_connections_die() {
     for client in &mut clients {
         assert_eq!(client.answer().status(), 200);
     }
+    (proxy, upstream)
+}
+
+#[test]
+fn a_request_is_sent_again_once_however_many_connections_die() {
+    let (proxy, upstream) = dying(true);
     assert_eq!(proxy.get("/").code(), "upstream_reset");
-    assert_eq!((upstream.count(), upstream.connections()), (4, 2));
+    assert_eq!((upstream.count(), upstream.connections()), (4, 3));
+}
+
+#[test]
+fn where_a_connection_died_the_others_are_not_trusted() {
+    let (proxy, upstream) = dying(false);
+    assert_eq!(proxy.get("/").status(), 200);
+    assert_eq!((upstream.count(), upstream.connections()), (4, 3));
 }
 
 #[test]
