@@ -44,7 +44,9 @@
 //! | flight | the one fetch of a slot that everybody waits for |
 //! | store, record | where slots outlive the process; what is kept of one: the larger number is the newer |
 //! | in doubt | a refresh token was sent, and nobody knows whether it is spent |
-//! | tunnel | what two connections become behind a 101: bytes pass unread, both ways |
+//! | tunnel | what two connections, or streams, become behind a 101 or an extended CONNECT: bytes pass unread, both ways |
+//! | listener, entrance | where clients connect, as the file has it; one socket of it, in one worker |
+//! | inherited | sockets that systemd opened before the start, by name |
 //! | worker | a thread with a runtime, listeners, clients and upstream connections of its own |
 //! | control | the runtime of everything else: token calls, reloads, the health and admin listeners |
 //! | watch | the coarse deadline of one connection |

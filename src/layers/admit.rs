@@ -19,7 +19,7 @@ use super::{
     Connection, Error, Failure, Inbound, Reply, browser,
     early::Early,
     fields::{self, Fields},
-    hop_by_hop, http2,
+    hop_by_hop, http2, websocket,
 };
 use crate::{
     body::RequestBody,
@@ -90,12 +90,16 @@ impl Head {
         connection: &Connection,
         last: &mut LastHost,
     ) -> Result<Self, Error> {
-        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-            return Err(Error::MethodRefused);
-        }
-        let (method, version, mut headers) = (parts.method, parts.version, parts.headers);
+        let (mut method, version, mut headers) = (parts.method, parts.version, parts.headers);
         if headers.len() > connection.fields {
             return Err(Error::HeadTooLarge);
+        }
+        if version == Version::HTTP_2 && websocket::is_connect(&method, &parts.extensions) {
+            method = Method::GET;
+            websocket::put(&mut headers);
+        }
+        if matches!(method, Method::CONNECT | Method::TRACE) {
+            return Err(Error::MethodRefused);
         }
         let fields = Fields::of(&headers);
         check_framing(&headers, fields)?;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Uri, Version, header, uri::PathAndQuery};
 use pin_project_lite::pin_project;
 use tower::Service;
 
@@ -121,8 +121,10 @@ impl<F: Future<Output = Outcome>> Future for ResponseFuture<F> {
             let headers = reply.response.headers_mut();
             if let Err(error) = response_head::rewrite(headers, route, origin) {
                 outcome = Err(error.into());
-            } else if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                websocket::put_in_answer(reply.response.headers_mut());
+            } else if let Err(error) =
+                websocket::answer(&mut reply.response, origin.accept.as_deref())
+            {
+                outcome = Err(error.into());
             }
         }
         Poll::Ready(outcome)
@@ -158,10 +160,15 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     let (mut boxed, body, connection, route, prefix) = request.into_parts();
     let head = &mut *boxed;
     let websocket = route.websocket && websocket::is_asked_for(head, body.is_empty());
+    if !websocket && websocket::came_by_connect(head) {
+        return Err(Error::MethodRefused);
+    }
     let (target, callers_own) = rewrite(head, &route, prefix, &connection, &put, bound.as_deref())?;
     frame(head, &body);
+    let mut accept = None;
     if websocket {
         websocket::put(&mut head.headers);
+        accept = websocket::put_key(&mut head.headers, head.version);
     }
 
     let mut request = Box::new(Request::new(OutgoingBody::new(body)));
@@ -172,6 +179,7 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     terms.fresh = died;
     let origin = Origin {
         head: boxed,
+        accept,
         prefix,
         scheme: connection.scheme(),
     };

@@ -15,6 +15,7 @@ use super::{
     Authenticated, Connection, Error, Facts, Failure, Head, InFlight, Outcome, Reply, check_login,
     early::Early,
     login::{answer, take_placeholders},
+    websocket::came_by_connect,
 };
 use crate::{
     body::RequestBody,
@@ -52,9 +53,9 @@ pub struct Routed {
     received: Instant,
     /// The lease that the upstream refused and how it said so, where this is the replay.
     refused: Option<(u64, StatusCode)>,
-    /// Who called, where the route's credential depends on it.
     /// Whether its connection died, where this is the replay.
     died: bool,
+    /// Who called, where the route's credential depends on it.
     caller: Caller,
 }
 
@@ -94,12 +95,12 @@ impl Routed {
         self.refused
     }
 
-    /// Who called, where the route's credential depends on it; else nobody.
     /// Whether its connection died, where this is the replay.
     pub(super) fn died(&self) -> bool {
         self.died
     }
 
+    /// Who called, where the route's credential depends on it; else nobody.
     pub(super) fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -109,12 +110,12 @@ impl Routed {
         self.refused = Some((lease, status));
     }
 
-    /// Marks that it begins again now: after a wait, or as a replay.
     /// Marks it as the replay after its connection died.
     pub(super) fn mark_died(&mut self) {
         self.died = true;
     }
 
+    /// Marks that it begins again now: after a wait, or as a replay.
     pub(super) fn restart(&mut self) {
         self.received = now();
     }
@@ -134,8 +135,8 @@ impl Routed {
             prefix: self.prefix,
             received: self.received,
             refused: self.refused,
-            caller: self.caller.clone(),
             died: self.died,
+            caller: self.caller.clone(),
         }
     }
 
@@ -195,6 +196,9 @@ where
             }
             // Before placeholders: a client that logs in again shows the one that has expired.
             let login = check_login(&route, &head, prefix)?;
+            if login.is_some() && came_by_connect(&head) {
+                return Err(Error::MethodRefused);
+            }
             if searched && login.is_none() {
                 take_placeholders(&route, &caller, &mut head)?;
             }
@@ -209,11 +213,11 @@ where
                 prefix,
                 received,
                 refused: None,
+                died: false,
                 caller: named,
             }))),
             Ok(Some(login)) => Early::Own {
                 answer: Box::pin(answer(Arc::clone(&route), caller.clone(), login, body)),
-                died: false,
             },
             Err(error) => Early::of(Err(error)),
         };

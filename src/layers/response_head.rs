@@ -17,6 +17,8 @@ use crate::{
 pub(super) struct Origin {
     /// What it asked for, of whom.
     pub(super) head: Box<Head>,
+    /// What the upstream has to say to our key, where the client has asked for a WebSocket by HTTP/2.
+    pub(super) accept: Option<Box<HeaderValue>>,
     /// Bytes of the target's path that the route's base path replaced.
     pub(super) prefix: usize,
     /// By which scheme it asked us.

@@ -85,7 +85,7 @@ impl Copy {
         let refusable = routed.route().credential.is_some();
         // Only HTTP/2 has a word for that.
         let upstream = &routed.route().upstream;
-        let unread = upstream.takes_http2(is_grpc(head.fields, &head.headers));
+        let unread = upstream.may_take_http2(is_grpc(head.fields, &head.headers));
         if !idempotent && !refusable && !unread {
             return None;
         }

@@ -9,14 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::{
-    http2::{Stall, Streams, compact},
+    http2::{Stall, Streams, carry, compact},
     phase::{Busy, Phase},
 };
 use crate::{
@@ -63,7 +63,9 @@ where
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let opens = self.streams.is_some() && request.method() == Method::CONNECT;
+        let opening = opens.then(|| hyper::upgrade::on(&mut request));
         let busy = self.phase.begin();
         let stall = self.streams.as_ref().map(|streams| {
             let stall = Arc::<Stall>::default();
@@ -84,6 +86,7 @@ where
             knows_chunks,
             busy: Some(busy),
             stall,
+            opening,
         }
     }
 }
@@ -96,6 +99,8 @@ pin_project! {
         knows_chunks: bool,
         busy: Option<Busy>,
         stall: Option<Arc<Stall>>,
+        // The client's end of the tunnel that this may become, in HTTP/2.
+        opening: Option<OnUpgrade>,
     }
 }
 
@@ -109,17 +114,26 @@ where
         let this = self.project();
         let mut response = ready!(this.inner.poll(cx))?;
         let mut busy = this.busy.take();
-        if let Some(tunnel) = response.body_mut().take_tunnel()
-            && let Some(busy) = &busy
-        {
-            busy.phase().becomes(tunnel);
-        }
+        let tunnel = response.body_mut().take_tunnel();
         let open_ended = !*this.knows_chunks && response.body().size_hint().exact().is_none();
         if let Some(busy) = &mut busy {
             busy.answered();
             if open_ended {
                 busy.phase().set_open_ended(true);
             }
+        }
+        match (tunnel, this.opening.take()) {
+            (Some(tunnel), Some(opening)) => {
+                if let Some(busy) = busy.take() {
+                    carry(opening, tunnel, busy);
+                }
+            }
+            (Some(tunnel), None) => {
+                if let Some(busy) = &busy {
+                    busy.phase().becomes(tunnel);
+                }
+            }
+            (None, _) => {}
         }
         let stall = this.stall.take();
         if stall.is_some() {

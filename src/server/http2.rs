@@ -3,6 +3,7 @@
 mod blocks;
 mod compact;
 mod streams;
+mod tunnels;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub(super) use self::{
     blocks::Blocks,
     compact::compact,
     streams::{Stall, Streams},
+    tunnels::carry,
 };
 
 /// What every connection begins with when its client knows that we speak HTTP/2 (RFC 9113, 3.4).
@@ -37,7 +39,8 @@ pub(super) fn builder(
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(LOCAL_RESETS)
         .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
+        .keep_alive_timeout(PING_TIMEOUT)
+        .enable_connect_protocol();
     builder
 }
 

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -20,15 +20,15 @@ use super::{
     allowance::{Allowance, Allowed},
     bell::Bell,
     dial::dial,
-    http2::handshake as handshake_http2,
+    http2::{Told, handshake as handshake_http2},
 };
 use crate::clock::{Verdict, Watch};
 
 /// A connection that speaks HTTP/2.
 pub(super) struct Multiplexed {
     pub(super) sender: http2::SendRequest<OutgoingBody>,
-    /// How many streams its upstream takes at once.
-    pub(super) most: Arc<AtomicUsize>,
+    /// What its upstream has told of itself.
+    pub(super) told: Arc<Told>,
     /// Whom it is with, where that has an address.
     pub(super) peer: Option<SocketAddr>,
 }
@@ -64,7 +64,7 @@ pub(super) async fn connect_multiplexed(
 ) -> Result<Option<Multiplexed>, SendError> {
     let socket = dial(upstream, true).await?;
     let peer = socket.peer();
-    let (sender, most) = match upstream.tls_for_http2() {
+    let (sender, told) = match upstream.tls_for_http2() {
         None => handshake_http2(socket, watch).await?,
         Some((connector, name)) => {
             let tls = connector
@@ -78,7 +78,7 @@ pub(super) async fn connect_multiplexed(
             handshake_http2(tls, watch).await?
         }
     };
-    Ok(Some(Multiplexed { sender, most, peer }))
+    Ok(Some(Multiplexed { sender, told, peer }))
 }
 
 async fn handshake<I>(

@@ -5,10 +5,10 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -21,15 +21,44 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{OutgoingBody, SendError, Upstream};
-use crate::clock::{Verdict, Watch};
+use crate::clock::{Verdict, Watch, now};
+
+/// What an upstream has told of itself, as far as it has.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Of the task that knows: hyper reads in another, which does not wake it for settings.
+    waker: OnceLock<Waker>,
+    /// How many streams it takes at once.
+    most: AtomicUsize,
+    /// Whether it takes extended CONNECT.
+    connect: AtomicBool,
+    /// Whether it has told anything.
+    anything: AtomicBool,
+}
+
+impl Told {
+    pub(super) fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Whether it takes an extended CONNECT, which it says at the beginning or not at all (RFC 8441, 3).
+    pub(super) async fn takes_connect(&self) -> bool {
+        let until = now() + BEGINNING;
+        while !self.anything.load(Ordering::Relaxed) && now() < until {
+            if let Some(waker) = self.waker.get() {
+                waker.wake_by_ref();
+            }
+            tokio::time::sleep(BEGINNING / 200).await;
+        }
+        self.connect.load(Ordering::Relaxed)
+    }
+}
 
 /// Begins HTTP/2 on `io`, and spawns the task that drives it on this worker.
-///
-/// The sender, and how many streams the upstream takes at once, as far as it has said so.
 pub(super) async fn handshake<I>(
     io: I,
     watch: &Watch,
-) -> Result<(SendRequest<OutgoingBody>, Arc<AtomicUsize>), SendError>
+) -> Result<(SendRequest<OutgoingBody>, Arc<Told>), SendError>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -44,14 +73,19 @@ where
         .handshake(TokioIo::new(io))
         .await
         .map_err(|error| SendError::Protocol(Some(error)))?;
-    let streams = Arc::new(AtomicUsize::new(MAX_STREAMS));
+    let told = Arc::new(Told {
+        waker: OnceLock::new(),
+        most: AtomicUsize::new(MAX_STREAMS),
+        connect: AtomicBool::new(false),
+        anything: AtomicBool::new(false),
+    });
     tokio::spawn(Watched {
         connection,
-        streams: Arc::clone(&streams),
+        upstream: Arc::clone(&told),
         watch: watch.share(),
         told: false,
     });
-    Ok((sender, streams))
+    Ok((sender, told))
 }
 
 /// Drives a connection until it ends or its watch says so; dropped, it takes no more requests, and ends with the last one.
@@ -60,7 +94,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     connection: Connection<TokioIo<I>, OutgoingBody, TokioExecutor>,
-    streams: Arc<AtomicUsize>,
+    upstream: Arc<Told>,
     watch: Watch,
     told: bool,
 }
@@ -74,6 +108,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.told {
             self.watch.wakes(cx.waker());
+            let _ = self.upstream.waker.set(cx.waker().clone());
             self.told = true;
         }
         if self.watch.verdict() != Verdict::Live {
@@ -82,7 +117,11 @@ where
         let polled = Pin::new(&mut self.connection).poll(cx);
         let most = self.connection.current_max_send_streams();
         if most > UNTOLD {
-            self.streams.store(most.min(MAX_STREAMS), Ordering::Relaxed);
+            let connect = self.connection.is_extended_connect_protocol_enabled();
+            let told = &self.upstream;
+            told.most.store(most.min(MAX_STREAMS), Ordering::Relaxed);
+            told.connect.store(connect, Ordering::Relaxed);
+            told.anything.store(true, Ordering::Relaxed);
         }
         let _ = ready!(polled);
         Poll::Ready(())
@@ -150,6 +189,8 @@ fn cause(error: &hyper::Error) -> Option<&h2::Error> {
 /// Streams before the upstream has said how many it takes: more might be refused. Others wait with hyper meanwhile, and not
 /// for connections that won't be needed.
 const UNTOLD: usize = 1;
+/// How long an upstream may take to begin.
+const BEGINNING: Duration = Duration::from_secs(1);
 /// Streams of one connection at once, whatever more the upstream takes.
 pub(super) const MAX_STREAMS: usize = 100;
 /// What an upstream may send of one answer before it is read. All streams together have as much for each, so that

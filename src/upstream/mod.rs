@@ -35,6 +35,7 @@ mod response;
 mod send;
 mod tls;
 mod tunnel;
+pub mod websocket;
 
 pub use error::SendError;
 pub use outgoing::OutgoingBody;

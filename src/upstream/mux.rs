@@ -14,7 +14,8 @@ use hyper::client::conn::http2::SendRequest;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    Http2, OutgoingBody, SendError, connect, connect::Multiplexed, pool::Pool, resolve::Addresses,
+    Http2, OutgoingBody, SendError, connect, connect::Multiplexed, http2::Told, pool::Pool,
+    resolve::Addresses,
 };
 use crate::clock::{Instant, Verdict, Watch, now};
 
@@ -37,8 +38,7 @@ struct State {
 struct Line {
     sender: SendRequest<OutgoingBody>,
     watch: Watch,
-    /// How many streams the upstream takes at once.
-    most: Arc<AtomicUsize>,
+    told: Arc<Told>,
     /// How many there are.
     streams: AtomicUsize,
     served: AtomicBool,
@@ -68,6 +68,11 @@ impl Stream {
     /// The connection that it belongs to.
     pub(super) fn sender(&self) -> SendRequest<OutgoingBody> {
         self.line.sender.clone()
+    }
+
+    /// What its upstream has told of itself.
+    pub(super) fn told(&self) -> &Told {
+        &self.line.told
     }
 
     /// The upstream asks for HTTP/1.1 from now on, where it may choose.
@@ -158,12 +163,12 @@ impl Pool {
         let watch = self.watchdog().watch();
         let made = connect::connect_multiplexed(self.upstream(), &watch).await?;
         Ok(made.map(|made| {
-            let Multiplexed { sender, most, peer } = made;
+            let Multiplexed { sender, told, peer } = made;
             watch.within(self.limits().idle_timeout);
             Line {
                 sender,
                 watch,
-                most,
+                told,
                 streams: AtomicUsize::new(0),
                 served: AtomicBool::new(false),
                 peer,
@@ -234,7 +239,7 @@ impl State {
         let line = self.lines.iter().find(|line| {
             line.is_usable()
                 && addresses.are_still(line.peer)
-                && line.streams.load(Ordering::Relaxed) < line.most.load(Ordering::Relaxed)
+                && line.streams.load(Ordering::Relaxed) < line.told.most()
         })?;
         line.streams.fetch_add(1, Ordering::Relaxed);
         Some(Arc::clone(line))

@@ -23,7 +23,7 @@ use super::{
     pool::{Connection, Pool},
     proxy::address,
     response::Held,
-    tunnel,
+    tunnel, websocket,
 };
 use crate::clock::{Instant, Verdict, Watch, Watchdog};
 
@@ -123,7 +123,7 @@ impl Pool {
         mut request: Box<Request<OutgoingBody>>,
         terms: Terms,
     ) -> Result<Response<Answer>, SendError> {
-        if !terms.websocket && self.upstream().takes_http2(terms.grpc) {
+        if self.upstream().takes_http2(&terms) {
             match Box::pin(self.send_multiplexed(request, &terms)).await? {
                 ControlFlow::Break(response) => return Ok(response),
                 ControlFlow::Continue(unsent) => request = unsent,
@@ -187,13 +187,26 @@ impl Pool {
         terms: &Terms,
     ) -> Result<Multiplexed, SendError> {
         let progress = request.body().progress();
+        let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
+        let accept = key.filter(|_| terms.websocket).map(websocket::accept);
         for _ in 0..=MAX_STALE {
             let Way::Stream(stream) = self.stream(terms.timeouts.connect).await? else {
                 return Ok(ControlFlow::Continue(request));
             };
             convert(&mut request, self.upstream());
+            if terms.websocket {
+                if !stream.told().takes_connect().await {
+                    return Err(SendError::Protocol(None));
+                }
+                websocket::convert(&mut request);
+            }
             begin(&stream.watch, progress.as_ref(), terms.timeouts);
             match exchange(&stream, *request).await {
+                Some(Ok(response)) if terms.websocket && response.status().is_success() => {
+                    let mut response = tunnel::open_stream(response, stream, *terms).await?;
+                    websocket::revert(&mut response, accept);
+                    return Ok(ControlFlow::Break(response));
+                }
                 Some(Ok(mut response)) => {
                     // Toward the client it is what its connection speaks.
                     *response.version_mut() = Version::HTTP_11;
@@ -257,8 +270,14 @@ fn classify_stream(
 }
 
 impl Upstream {
-    /// Whether a request, which may be one of gRPC's, goes by HTTP/2 if the upstream speaks it.
-    pub fn takes_http2(&self, grpc: bool) -> bool {
+    /// Whether such a request goes by HTTP/2 if the upstream speaks it. A WebSocket does where nothing else will.
+    fn takes_http2(&self, terms: &Terms) -> bool {
+        self.may_take_http2(terms.grpc)
+            && (!terms.websocket || self.config().http2 == Http2::PriorKnowledge)
+    }
+
+    /// The same of a request that asks for no WebSocket, but may be one of gRPC's.
+    pub fn may_take_http2(&self, grpc: bool) -> bool {
         let config = self.config();
         let offered = config.scheme == Scheme::Https;
         match config.http2 {

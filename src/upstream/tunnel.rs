@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-use super::{Answer, SendError, Terms, pool::Connection};
+use super::{Answer, SendError, Terms, mux::Stream, pool::Connection};
 use crate::clock::{Verdict, Watch};
 
 mod frames;
@@ -30,6 +30,8 @@ use frames::Frames;
 pub struct Tunnel {
     io: TokioIo<Upgraded>,
     terms: Terms,
+    /// Which it is of its connection, in HTTP/2.
+    stream: Option<Stream>,
 }
 
 /// What a tunnel carried, and how it ended.
@@ -61,7 +63,25 @@ pub(super) async fn open(
     connection.allowance.end();
     // Its place in the pool is free for another: tunnels are bounded by the clients' connections.
     drop(connection);
-    let tunnel = Box::new(Tunnel { io, terms });
+    let stream = None;
+    let tunnel = Box::new(Tunnel { io, terms, stream });
+    Ok(response.map(|_| Answer::Tunnel(tunnel)))
+}
+
+/// The same of a stream whose CONNECT was agreed to.
+///
+/// # Errors
+/// [`SendError::Protocol`] where hyper sees no tunnel in it.
+pub(super) async fn open_stream(
+    mut response: Response<Incoming>,
+    stream: Stream,
+    terms: Terms,
+) -> Result<Response<Answer>, SendError> {
+    // hyper has it already, or never will.
+    let upgraded = hyper::upgrade::on(&mut response).await;
+    let io = TokioIo::new(upgraded.map_err(|error| SendError::Protocol(Some(error)))?);
+    let stream = Some(stream);
+    let tunnel = Box::new(Tunnel { io, terms, stream });
     Ok(response.map(|_| Answer::Tunnel(tunnel)))
 }
 
@@ -87,7 +107,11 @@ impl Tunnel {
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        let Self { mut io, terms } = self;
+        let Self {
+            mut io,
+            terms,
+            stream: _held,
+        } = self;
         let mut up = Direction::new(early.into(), &terms);
         let mut down = Direction::new(BytesMut::new(), &terms);
         let mut expiry = terms

@@ -19,7 +19,6 @@ use crate::{
         Allow, Cookies, Forwarded, Guard, Logins, OnExpiry, Refused, Route, RouteCredential, Strip,
         SubjectFrom, Timeouts, pattern::Matcher,
     },
-    upstream::Http2,
 };
 
 /// How much of a body is kept for a replay, in bytes.
@@ -103,10 +102,7 @@ impl Draft<'_> {
             .or(settings.and_then(|settings| settings.refused.as_ref()))
             .or(defaults.and_then(|defaults| defaults.refused.as_ref()));
         let guard = Guard::new(credential.as_ref(), callers, &strip, cookies, forwarded);
-        // HTTP/2 has another handshake for it (RFC 8441).
-        let older = self.target.upstream.config().http2 != Http2::PriorKnowledge;
-        let websocket =
-            older && upgrade.is_none_or(|upgrade| upgrade.value == raw::Upgrade::Websocket);
+        let websocket = upgrade.is_none_or(|upgrade| upgrade.value == raw::Upgrade::Websocket);
         let route = Route {
             metrics: cx.metrics.route(&self.name),
             name: Arc::from(self.name),

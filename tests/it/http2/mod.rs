@@ -3,3 +3,4 @@
 mod ends;
 mod hostile;
 mod requests;
+mod websockets;

@@ -93,6 +93,12 @@ impl H2 {
         pending.answer()
     }
 
+    /// Waits for what comes by the connection.
+    #[track_caller]
+    pub fn wait_for<T>(&self, what: impl Future<Output = T>) -> T {
+        self.runtime.block_on(patient(what))
+    }
+
     /// Sends a head; `ended` where it is all.
     #[track_caller]
     pub fn start(&mut self, request: Request<()>, ended: bool) -> Pending {
@@ -135,6 +141,14 @@ impl Pending {
         runtime.block_on(patient(read(stream, &mut answer)));
         canary::check("an answer", &answer.body);
         Ok(answer)
+    }
+
+    /// The head of the answer, and the stream both ways.
+    #[track_caller]
+    pub fn open(self) -> (Response<()>, SendStream<Bytes>, RecvStream) {
+        let head = self.runtime.block_on(patient(self.answer)).unwrap();
+        let (head, down) = head.into_parts();
+        (Response::from_parts(head, ()), self.body, down)
     }
 
     /// The head of the answer; who does not read its body makes no room for more of it.

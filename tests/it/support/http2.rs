@@ -50,8 +50,21 @@ struct Before {
     tls: Option<Arc<rustls::ServerConfig>>,
     /// Turns the first connection away, once a request has come, with a GOAWAY that says that none was read.
     going: bool,
+    /// SETTINGS_ENABLE_CONNECT_PROTOCOL.
+    connect: bool,
     /// SETTINGS_MAX_CONCURRENT_STREAMS.
     most: Option<u32>,
+}
+
+impl Before {
+    fn builder(&self) -> h2::server::Builder {
+        let mut builder = h2::server::Builder::new();
+        builder.max_concurrent_streams(self.most.unwrap_or(1000));
+        if self.connect {
+            builder.enable_connect_protocol();
+        }
+        builder
+    }
 }
 
 impl Http2Upstream {
@@ -90,6 +103,21 @@ impl Http2Upstream {
         Self::run(
             Before {
                 most,
+                ..Before::default()
+            },
+            script,
+        )
+    }
+
+    /// Takes extended CONNECT.
+    pub fn with_connect<F>(script: impl Fn(Call) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let connect = true;
+        Self::run(
+            Before {
+                connect,
                 ..Before::default()
             },
             script,
@@ -170,12 +198,13 @@ async fn accept(listener: TcpListener, before: Before, log: Arc<Log>, script: Ar
             if before.going && connection == 0 {
                 return go_away(tcp).await;
             }
+            let builder = before.builder();
             match before.tls {
-                None => serve(tcp, before.most, log, script).await,
+                None => serve(tcp, builder, log, script).await,
                 Some(tls) => {
                     let accepted = tokio_rustls::TlsAcceptor::from(tls).accept(tcp).await;
                     if let Ok(tls) = accepted {
-                        serve(tls, before.most, log, script).await;
+                        serve(tls, builder, log, script).await;
                     }
                 }
             }
@@ -185,12 +214,10 @@ async fn accept(listener: TcpListener, before: Before, log: Arc<Log>, script: Ar
 
 async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin,
-    most: Option<u32>,
+    builder: h2::server::Builder,
     log: Arc<Log>,
     script: Arc<Script>,
 ) {
-    let mut builder = h2::server::Builder::new();
-    builder.max_concurrent_streams(most.unwrap_or(1000));
     let Ok(mut served) = builder.handshake(io).await else {
         return;
     };
