@@ -1,66 +1,20 @@
 """gRPC's own library, client and server, with the proxy between them: calls of all four kinds."""
 
 import threading
-import time
-from concurrent import futures
 
 import grpc
 import pytest
+from support.calls import LARGE, MIB, Service
 from support.programs import wait_until
 
-MIB = 1024 * 1024
-LARGE = [("grpc.max_receive_message_length", 8 * MIB), ("grpc.max_send_message_length", 8 * MIB)]
-
-
-class Service(grpc.GenericRpcHandler):
-    """Messages are plain bytes; the method's name says what becomes of them."""
-
-    def __init__(self):
-        self.tokens, self.cancelled = [], threading.Event()
-
-    def service(self, details):
-        self.tokens.append(dict(details.invocation_metadata).get("authorization"))
-        kind = details.method.rpartition("/")[2]
-        return {
-            "Unary": grpc.unary_unary_rpc_method_handler(lambda message, _: message),
-            "Fails": grpc.unary_unary_rpc_method_handler(self.fail),
-            "Sleeps": grpc.unary_unary_rpc_method_handler(self.sleep),
-            "Down": grpc.unary_stream_rpc_method_handler(lambda message, _: iter([message] * 100)),
-            "Silent": grpc.unary_stream_rpc_method_handler(self.stay),
-            "Up": grpc.stream_unary_rpc_method_handler(lambda messages, _: b"".join(messages)),
-            "Both": grpc.stream_stream_rpc_method_handler(lambda messages, _: messages),
-        }.get(kind)
-
-    def fail(self, _, context):
-        context.set_trailing_metadata([("x-why", "told")])
-        context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not now: ä")
-
-    def sleep(self, message, context):
-        context.add_callback(self.cancelled.set)
-        time.sleep(3)
-        return message
-
-    def stay(self, message, context):
-        context.add_callback(self.cancelled.set)
-        yield message
-        while context.is_active():
-            time.sleep(0.05)
-
-
 @pytest.fixture
-def service():
-    service = Service()
-    server = grpc.server(futures.ThreadPoolExecutor(32), handlers=[service], options=LARGE)
-    service.port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield service
-    server.stop(None)
+def service(ending):
+    return ending(Service())
 
 
 @pytest.fixture
 def channel(start_proxy, api_credential, service):
-    upstream = f"{{ url: 'http://127.0.0.1:{service.port}/', http2: prior_knowledge }}"
-    proxy = start_proxy(api_credential, f"  - {{ match: /, upstream: {upstream}, credential: api }}\n")
+    proxy = start_proxy(api_credential, service.route)
     with grpc.insecure_channel(f"127.0.0.1:{proxy.port}", options=LARGE) as channel:
         yield channel
 
@@ -94,6 +48,11 @@ def test_a_dialogue_in_which_each_word_waits_for_the_last(channel):
     assert answers == list(range(20))
 
 
+def test_large_messages_pass_both_ways_at_once(channel):
+    messages = [bytes([number]) * (4 * MIB) for number in range(5)]
+    assert list(channel.stream_stream("/test.Echo/Both")(iter(messages), timeout=60)) == messages
+
+
 def test_an_error_comes_whole_with_what_trails_it(channel):
     with pytest.raises(grpc.RpcError) as failed:
         channel.unary_unary("/test.Echo/Fails")(b"x", timeout=10)
@@ -108,6 +67,13 @@ def test_an_error_comes_whole_with_what_trails_it(channel):
 def test_a_deadline_and_a_cancellation_reach_the_server(channel, service):
     with pytest.raises(grpc.RpcError) as late:
         channel.unary_unary("/test.Echo/Sleeps")(b"x", timeout=0.5)
+    assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    wait_until("the server is told", service.cancelled.is_set)
+    service.cancelled.clear()
+    stream = channel.unary_stream("/test.Echo/Silent")(b"x", timeout=1)
+    assert next(stream) == b"x"
+    with pytest.raises(grpc.RpcError) as late:
+        next(stream)
     assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     wait_until("the server is told", service.cancelled.is_set)
     service.cancelled.clear()

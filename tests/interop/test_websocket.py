@@ -1,5 +1,6 @@
 """WebSockets of a real library, client and server, with the proxy between them."""
 
+import random
 import threading
 from contextlib import ExitStack
 
@@ -15,18 +16,21 @@ MIB = 1024 * 1024
 @pytest.fixture
 def chat():
     """A server that sends back what it is told, and remembers who came."""
-    came = []
+    came, left = [], []
 
     def echo(socket):
         came.append(socket.request)
-        for message in socket:
-            if message == "close":
-                socket.close(4000, "as you wish")
-            socket.send(message)
+        try:
+            for message in socket:
+                if message == "close":
+                    socket.close(4000, "as you wish")
+                socket.send(message)
+        finally:
+            left.append((socket.close_code, socket.close_reason))
 
     with serve(echo, "127.0.0.1", 0, max_size=8 * MIB) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        server.came = came
+        server.came, server.left = came, left
         server.port = server.socket.getsockname()[1]
         yield server
         server.shutdown()
@@ -43,7 +47,7 @@ def url(start_proxy, api_credential, chat):
 def test_messages_of_every_size_pass_both_ways_and_the_handshake_carries_the_token(url, chat):
     with connect(url, max_size=8 * MIB) as socket:
         # Compressed where the two agree on it, which they do by themselves.
-        for message in ["hello", "", b"\x00\xff", "x" * 70_000, bytes(range(256)) * 4 * 4096]:
+        for message in ["hello", "", b"\x00\xff", "x" * 70_000, random.randbytes(MIB), bytes(range(256)) * 4 * 4096]:
             socket.send(message)
             assert socket.recv(timeout=20) == message
         assert socket.ping().wait(timeout=10)
@@ -57,6 +61,12 @@ def test_the_servers_close_reaches_the_client_with_its_code(url):
         socket.send("close")
         socket.recv(timeout=10)
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4000, "as you wish")
+
+
+def test_the_clients_close_reaches_the_server_with_its_code(url, chat):
+    with connect(url) as socket:
+        socket.close(4001, "enough")
+    wait_until("the server knows", lambda: chat.left == [(4001, "enough")])
 
 
 def test_the_log_has_a_line_for_each_when_it_ends(url, chat):

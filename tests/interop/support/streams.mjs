@@ -1,7 +1,8 @@
-// An upstream for what is sent in pieces, in HTTP/1.1 on one port and in HTTP/2 on another:
+// An upstream for what is sent in pieces, in HTTP/1.1 on one socket and in HTTP/2 on another, which are open already:
 //
-//   streams.mjs PORT PORT
+//   streams.mjs DESCRIPTOR DESCRIPTOR
 //
+// At SIGTERM it takes nobody new, answers what it has begun, and ends; who waits is left to others with these sockets.
 // Whatever it is asked, it answers how much of a body came, and `early`: how much of it before the 100 that was asked for.
 
 import http from 'node:http';
@@ -11,7 +12,15 @@ const [one, two] = process.argv.slice(2).map(Number);
 const older = http.createServer(handle).on('checkContinue', permit);
 const newer = http2.createServer(handle).on('checkContinue', permit);
 older.requestTimeout = 0;
-older.listen(one, '127.0.0.1', 4096, () => newer.listen(two, '127.0.0.1', 4096, () => console.log('listening')));
+older.listen({ fd: one }, () => newer.listen({ fd: two }, () => console.log('listening')));
+
+const sessions = new Set();
+newer.on('session', (session) => sessions.add(session.on('close', () => sessions.delete(session))));
+process.on('SIGTERM', () => {
+  older.close();
+  newer.close();
+  for (const session of sessions) session.close();
+});
 
 // `?permit_ms=N` makes the 100 wait so long; `/refused` never gives one.
 function permit(request, response) {
@@ -37,6 +46,7 @@ async function handle(request, response, early = 0) {
   if (url.pathname === '/interim') for (let i = 0; i < number('count'); i++) interim(response);
   let bytes = early;
   for await (const piece of request) bytes += piece.length;
+  if (number('ms')) await new Promise((go) => setTimeout(go, number('ms')));
   answer(response, 200, { method: request.method, version: request.httpVersion, bytes, early, headers: request.headers });
 }
 
@@ -48,7 +58,7 @@ function interim(response) {
 async function events(response, count, ms) {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   for (let i = 0; i < count; i++) {
-    response.write(`data: ${performance.timeOrigin + performance.now()}\n\n`);
+    response.write(`data: ${Date.now()}\n\n`);
     await new Promise((go) => setTimeout(go, ms));
   }
   response.end();
