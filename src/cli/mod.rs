@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod file;
 mod harden;
+mod http;
 mod inherited;
 mod login;
 mod notify;

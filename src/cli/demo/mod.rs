@@ -5,7 +5,6 @@
 
 mod arrived;
 mod asked;
-mod client;
 mod key;
 mod paint;
 mod parties;

@@ -1,19 +1,21 @@
 //! The guided tour: requests without credentials, and what arrived of them.
 
-use std::{fmt::Write, io, net::SocketAddr};
+use std::{fmt::Write, io, net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Request, StatusCode, Uri};
+use http_body_util::Full;
 use tokio::task::JoinSet;
 
 use super::{
     arrived::{Arrived, IN_QUERY},
-    client::{Got, Plain, send},
     paint::Paint,
     parties::Parties,
     scenes::{CROWD, EXPIRED, FAMILIES, REVOKED, Scene},
 };
-use crate::cli::output::{Failure, data};
+use crate::cli::{
+    http::{Answer, send},
+    output::{Failure, data},
+};
 
 /// Takes the tour through the proxy at `proxy`; whether every request arrived as its API family wants it.
 pub(super) async fn take(proxy: SocketAddr, parties: &Parties) -> Result<bool, Failure> {
@@ -51,12 +53,10 @@ impl Tour<'_> {
         let before = tokens.calls();
         let mut requests = JoinSet::new();
         for _ in 0..times {
-            let plain = Plain {
-                method: Method::GET,
-                path: scene.path,
-                body: Bytes::new(),
-            };
-            requests.spawn(send(self.proxy, plain));
+            // The legacy client: a plain request, no credential.
+            let mut plain = Request::new(Full::default());
+            *plain.uri_mut() = Uri::from_static(scene.path);
+            requests.spawn(send(self.proxy, plain, PATIENCE));
         }
         let answers = requests.join_all().await;
         let calls = tokens.calls() - before;
@@ -70,7 +70,7 @@ impl Tour<'_> {
         data(self.text(scene, times, &shown, calls))
     }
 
-    fn text(&self, scene: &Scene, times: usize, got: &io::Result<Got>, calls: usize) -> String {
+    fn text(&self, scene: &Scene, times: usize, got: &io::Result<Answer>, calls: usize) -> String {
         let Paint {
             bold,
             dim,
@@ -137,7 +137,7 @@ impl Tour<'_> {
 }
 
 /// What the upstream saw, if that is what the scene wants. The upstream has checked the values.
-fn arrived(scene: &Scene, got: &io::Result<Got>) -> Option<Arrived> {
+fn arrived(scene: &Scene, got: &io::Result<Answer>) -> Option<Arrived> {
     let got = got.as_ref().ok().filter(|it| it.status == StatusCode::OK)?;
     let arrived: Arrived = serde_json::from_slice(&got.body).ok()?;
     let there = |name: &&str| *name == IN_QUERY || arrived.headers.contains_key(*name);
@@ -146,6 +146,8 @@ fn arrived(scene: &Scene, got: &io::Result<Got>) -> Option<Arrived> {
         && arrived.path.contains(IN_QUERY) == scene.wants.contains(&IN_QUERY);
     exactly.then_some(arrived)
 }
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Requests at the same time.
 const MANY: usize = 20;
