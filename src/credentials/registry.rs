@@ -223,3 +223,20 @@ pub struct Obtained {
     /// The credential or the failure.
     pub result: Result<Credential, FetchError>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::tests::fake::{Fake, cache};
+
+    #[tokio::test]
+    async fn names_that_reloads_have_removed_are_forgotten() {
+        let cache = cache();
+        for number in 0..100 {
+            let source = Fake::tokens(Duration::from_secs(1));
+            let name = format!("name-{number}");
+            drop(cache.handle(&name, source, CacheSettings::default()));
+        }
+        assert_eq!(cache.slots().len(), 1);
+    }
+}

@@ -9,6 +9,7 @@ pub(super) mod fake;
 mod forgetting;
 pub(super) mod http;
 mod interleavings;
+mod landings;
 mod linked;
 mod mtls;
 mod renewal;

@@ -1,7 +1,7 @@
 //! What is kept around a fetch: restarts, other processes, and refresh tokens that may be spent once.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -24,6 +24,8 @@ use crate::{
     },
     secret::Secret,
 };
+
+mod notes;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const WAIT: Duration = Duration::from_secs(20);
@@ -161,13 +163,13 @@ impl Source for Client {
     }
 }
 
-pub(super) fn store(path: &std::path::Path) -> FileStore {
+pub(super) fn store(path: &Path) -> FileStore {
     let key = Secret::new(STANDARD.encode([7; 32]));
     FileStore::new(path.to_owned(), Keyring::new(&key, None).unwrap(), 100)
 }
 
 /// A process of its own, as far as a store can tell.
-fn process(client: Client, path: Option<&std::path::Path>) -> CredentialHandle {
+fn process(client: Client, path: Option<&Path>) -> CredentialHandle {
     let credentials = Credentials::new(tokio::runtime::Handle::current());
     if let Some(path) = path {
         credentials.keep_in(store(path));
@@ -493,7 +495,7 @@ impl Store for Late {
 }
 
 /// A process of its own, whose store is a fleet's.
-fn replica(client: Client, path: &std::path::Path, late: &Arc<AtomicUsize>) -> CredentialHandle {
+fn replica(client: Client, path: &Path, late: &Arc<AtomicUsize>) -> CredentialHandle {
     let credentials = Credentials::new(tokio::runtime::Handle::current());
     credentials.keep_in(AnyStore(Arc::new(Late(store(path), Arc::clone(late)))));
     credentials.handle("name", Arc::new(client), CacheSettings::default())
@@ -525,7 +527,7 @@ async fn a_note_that_was_written_in_vain_does_not_leave_the_refresh_token_in_dou
     assert_eq!(server.asked(), some(&["r0", "r1"]));
 }
 
-fn sealed_in(folder: &std::path::Path) -> Vec<PathBuf> {
+fn sealed_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let paths = entries.map(|entry| entry.unwrap().path());
     paths
@@ -668,6 +670,26 @@ async fn a_store_far_away_is_not_asked_every_second_but_in_need() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let asked = far.0.load(Relaxed);
     assert!(asked >= 8, "{asked} times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_is_it_for_users_whose_tokens_are_good() {
+    let server = Arc::<Server>::default();
+    let far = Arc::new(Far::default());
+    let credentials = Credentials::new(tokio::runtime::Handle::current());
+    credentials.keep_in(AnyStore(Arc::clone(&far) as Arc<dyn Store>));
+    let source = Arc::new(Client {
+        first: None,
+        refreshes: false,
+        per_subject: true,
+        ..Client::of(&server)
+    });
+    let handle = credentials.handle("name", source, CacheSettings::default());
+    let user = Subject::user("ann").unwrap();
+    let user = handle.of(&user).unwrap();
+    assert_eq!(token(&user).await, "t1");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(far.0.load(Relaxed), 0);
 }
 
 #[tokio::test]

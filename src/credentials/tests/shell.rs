@@ -548,6 +548,21 @@ async fn an_equal_configuration_keeps_token_and_flight_over_a_reload() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_may_set_another_bound_on_who_waits() {
+    let (cache, source) = (cache(), Fake::new(Duration::ZERO, |_| Step::Never));
+    let with = |max_waiters| {
+        let settings = CacheSettings {
+            max_waiters,
+            ..CacheSettings::default()
+        };
+        cache.handle("name", Arc::clone(&source) as Arc<dyn Source>, settings)
+    };
+    let before = with(1);
+    with(0);
+    assert_eq!(error(&before).await.kind, CredentialErrorKind::Overloaded);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_changed_configuration_is_another_slot_and_the_old_one_is_forgotten() {
     let cache = cache();
     let old = Fake::known_as("one", s(1), |_| Step::Token("old".into(), s(1000)));

@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 
-use super::fake::cache;
+use super::{fake::cache, scratch::Scratch};
 use crate::{
     clock,
     credentials::{
-        BoxFuture, CacheSettings, Credential, CredentialErrorKind, CredentialHandle, FailureKind,
-        Fetch, FetchError, Fingerprint, FingerprintBuilder, Refreshing, Rejection, Source, Subject,
-        SubjectToken, cache::Slot, refresher,
+        BoxFuture, CacheSettings, Credential, CredentialErrorKind, CredentialHandle, Credentials,
+        FailureKind, Fetch, FetchError, Fingerprint, FingerprintBuilder, Refreshing, Rejection,
+        Source, Subject, SubjectToken, Watched,
+        cache::{Kin, Slot},
+        refresher,
     },
     secret::Secret,
 };
@@ -28,6 +30,7 @@ struct PerUser {
     refuses: AtomicBool,
     /// Gives refresh tokens too, which nothing replaces.
     refreshes: bool,
+    file: Option<Watched>,
 }
 
 impl PerUser {
@@ -36,11 +39,15 @@ impl PerUser {
     }
 
     fn keeping(self: &Arc<Self>, max_subjects: usize) -> CredentialHandle {
+        self.kept_in(&cache(), max_subjects)
+    }
+
+    fn kept_in(self: &Arc<Self>, cache: &Credentials, max_subjects: usize) -> CredentialHandle {
         let settings = CacheSettings {
             max_subjects,
             ..CacheSettings::default()
         };
-        cache().handle("name", Arc::clone(self) as Arc<dyn Source>, settings)
+        cache.handle("name", Arc::clone(self) as Arc<dyn Source>, settings)
     }
 }
 
@@ -55,6 +62,10 @@ impl Source for PerUser {
 
     fn per_subject(&self) -> bool {
         true
+    }
+
+    fn watched(&self) -> Vec<&Watched> {
+        self.file.iter().collect()
     }
 
     fn refreshing(&self) -> Option<Refreshing<'_>> {
@@ -284,6 +295,52 @@ async fn a_subject_that_lives_longer_has_its_token_renewed() {
     tokio::time::sleep(HOUR).await;
     assert_eq!(source.calls(), 2, "the subject ended before it");
     assert!(of(&handle, &subject).try_lease().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_had_made_room_does_not_take_its_successor_out() {
+    let source = Arc::new(PerUser::default());
+    let handle = source.keeping(10);
+    token(&handle, &user(1)).await;
+    let Kin::Root(subjects) = &handle.0.kin else {
+        panic!("each user has one");
+    };
+    let outdated = handle.0.of_subject(user(1), Arc::downgrade(subjects));
+    let outdated = Arc::new(outdated);
+    let _another = Arc::clone(&outdated);
+    assert!(!subjects.forget(&outdated));
+    assert_eq!(handle.view().subjects.unwrap().kept, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_may_set_another_bound_which_holds_from_the_next_user_on() {
+    let (source, cache) = (Arc::new(PerUser::default()), cache());
+    let before = source.kept_in(&cache, 5);
+    for number in 0..5 {
+        token(&before, &user(number)).await;
+    }
+    let after = source.kept_in(&cache, 2);
+    assert_eq!(after.view().subjects.unwrap().kept, 5);
+    token(&after, &user(5)).await;
+    assert_eq!(after.view().subjects.unwrap().kept, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_changes_renews_the_token_of_each_user() {
+    let path = Scratch::new();
+    std::fs::write(&path, "one").unwrap();
+    let source = Arc::new(PerUser {
+        file: Some(Watched::new(path.to_owned())),
+        ..PerUser::default()
+    });
+    let handle = source.keeping(10);
+    token(&handle, &user(1)).await;
+    token(&handle, &user(2)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(source.calls(), 2);
+    std::fs::write(&path, "another").unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(source.calls(), 4);
 }
 
 /// There may be a hundred thousand of them.

@@ -10,13 +10,13 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::fake::cache;
+use super::{fake::cache, scratch::Scratch};
 use crate::{
     clock,
     credentials::{
         BoxFuture, CacheSettings, Credential, CredentialHandle, Credentials, FailureKind, Fetch,
         FetchError, Fingerprint, FingerprintBuilder, Refreshing, Rejection, Source, Subject,
-        SuccessorView,
+        SuccessorView, Watched,
     },
     secret::Secret,
 };
@@ -65,6 +65,7 @@ struct Account {
     per_user: bool,
     /// Renews by a refresh token that only a person can replace.
     refreshes: Option<Secret>,
+    file: Option<Watched>,
 }
 
 impl Account {
@@ -77,6 +78,7 @@ impl Account {
             takes: CALL,
             per_user: false,
             refreshes: None,
+            file: None,
         }
     }
 }
@@ -95,6 +97,10 @@ impl Source for Account {
 
     fn per_subject(&self) -> bool {
         self.per_user
+    }
+
+    fn watched(&self) -> Vec<&Watched> {
+        self.file.iter().collect()
     }
 
     fn refreshing(&self) -> Option<Refreshing<'_>> {
@@ -168,6 +174,22 @@ async fn a_changed_secret_that_works_takes_over_and_nobody_waits() {
         sleep(s(1)).await;
     }
     assert_eq!(server.asked(), ["old", "new", "new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_file_of_the_secret_that_took_over_is_no_news_any_more() {
+    let (cache, server) = (cache(), Server::taking(&["old", "new"]));
+    let (old, new) = (Scratch::new(), Scratch::new());
+    let account = |secret, file: &Scratch| Account {
+        file: Some(Watched::new(file.to_path_buf())),
+        ..Account::new(&server, secret)
+    };
+    std::fs::write(&new, "there").unwrap();
+    let slot = reload(&cache, account("old", &old));
+    slot.lease(WAIT).await.unwrap();
+    reload(&cache, account("new", &new));
+    sleep(s(10)).await;
+    assert_eq!(server.asked(), ["old", "new"]);
 }
 
 #[tokio::test(start_paused = true)]

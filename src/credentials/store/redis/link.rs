@@ -273,3 +273,27 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 const TURNS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{GOOD, ask, server_of},
+        *,
+    };
+
+    #[tokio::test]
+    async fn a_question_that_fails_late_ends_no_connection_but_its_own() {
+        let (link, _) = server_of(|_| GOOD).await;
+        let lost = link.open().await.unwrap();
+        link.0.lose(&lost, "no answer");
+        assert!(ask(&link).await.is_err());
+        for _ in 0..1000 {
+            if matches!(&*link.0.state(), State::Open(_)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        link.0.lose(&lost, "no answer to another");
+        assert_eq!(ask(&link).await.as_deref(), Ok("hello"));
+    }
+}

@@ -10,16 +10,26 @@ use tokio::{
 use super::*;
 use crate::{config::RedisUrl, secret::Secret};
 
-/// Says this to the first questions of each connection, in order, and nothing to the rest.
-async fn server(answers: &'static [&'static str]) -> (Link, Arc<AtomicUsize>) {
+/// What is said to the first questions of a connection, in order; nothing to the rest.
+pub(super) type Answers = &'static [&'static str];
+
+/// Says this on each connection.
+async fn server(answers: Answers) -> (Link, Arc<AtomicUsize>) {
+    server_of(move |_| answers).await
+}
+
+/// Says what `answers` has for the number of the connection, from 1.
+pub(super) async fn server_of(
+    answers: impl Fn(usize) -> Answers + Send + 'static,
+) -> (Link, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(answer(stream, answers));
+            let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
+            tokio::spawn(answer(stream, answers(number)));
         }
     });
     let server = RedisServer {
@@ -31,7 +41,7 @@ async fn server(answers: &'static [&'static str]) -> (Link, Arc<AtomicUsize>) {
     (Link::new(server).unwrap(), connections)
 }
 
-async fn answer(mut stream: TcpStream, answers: &[&str]) {
+async fn answer(mut stream: TcpStream, answers: Answers) {
     let mut question = [0; 4096];
     for answer in answers {
         if stream.read(&mut question).await.unwrap_or(0) == 0 {
@@ -42,14 +52,30 @@ async fn answer(mut stream: TcpStream, answers: &[&str]) {
     while stream.read(&mut question).await.is_ok_and(|read| read > 0) {}
 }
 
-async fn ask(link: &Link) -> Result<String, String> {
+pub(super) async fn ask(link: &Link) -> Result<String, String> {
     let asked = link.ask(&cmd("PING")).await;
     asked.map_err(|error| error.to_string())
 }
 
+/// Asks until it is answered so.
+pub(super) async fn until(link: &Link, is_it: impl Fn(&Result<String, String>) -> bool) {
+    let mut last = ask(link).await;
+    for _ in 0..200 {
+        if is_it(&last) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        last = ask(link).await;
+    }
+    panic!("at last: {last:?}");
+}
+
+/// A connection that works, for one question.
+pub(super) const GOOD: Answers = &["+OK\r\n", "+PONG\r\n", "+hello\r\n"];
+
 #[tokio::test]
 async fn an_answer_that_does_not_come_is_waited_for_once() {
-    let (link, connections) = server(&["+OK\r\n", "+PONG\r\n", "+hello\r\n"]).await;
+    let (link, connections) = server(GOOD).await;
     assert_eq!(ask(&link).await.unwrap(), "hello");
     let began = clock::now();
     let error = ask(&link).await.unwrap_err();
@@ -59,12 +85,7 @@ async fn an_answer_that_does_not_come_is_waited_for_once() {
     }
     assert!(began.elapsed() < Duration::from_millis(200));
     // It joins again by itself.
-    for _ in 0..100 {
-        if ask(&link).await.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(&link, Result::is_ok).await;
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 }
 
@@ -83,6 +104,48 @@ async fn a_greeting_that_does_not_come_has_an_end() {
         "one waited for all"
     );
     assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn one_that_was_not_there_at_first_is_found_later() {
+    let (link, connections) = server_of(|number| if number == 1 { &[] } else { GOOD }).await;
+    assert!(ask(&link).await.is_err());
+    until(&link, Result::is_ok).await;
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn one_that_is_still_loading_is_not_there_yet() {
+    const LOADING: Answers = &["+OK\r\n", "-LOADING it is\r\n", "+early\r\n"];
+    let (link, _) = server_of(|number| if number == 1 { LOADING } else { GOOD }).await;
+    let error = ask(&link).await.unwrap_err();
+    assert!(error.contains("refuses with LOADING"), "{error}");
+    until(&link, |said| said.as_deref() == Ok("hello")).await;
+}
+
+#[tokio::test]
+async fn what_ails_it_by_now_is_told() {
+    let (link, _) = server_of(|number| match number {
+        1 => &["-WRONGPASS it is\r\n"],
+        _ => &["+OK\r\n", "-LOADING it is\r\n"],
+    })
+    .await;
+    let error = ask(&link).await.unwrap_err();
+    assert!(error.contains("authentication"), "{error}");
+    until(&link, |said| {
+        said.as_ref().is_err_and(|error| error.contains("LOADING"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_that_is_gone_is_looked_for_with_growing_pauses() {
+    let (link, connections) = server(&["-NO it is not\r\n"]).await;
+    assert!(ask(&link).await.is_err());
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // After 0.1, 0.2, 0.4 and 0.8 s, or half of that.
+    let tried = connections.load(Ordering::SeqCst);
+    assert!((3..=6).contains(&tried), "{tried} times");
 }
 
 /// All of them at once, in order.
