@@ -109,6 +109,21 @@ fn other_outcomes_count_where_the_route_names_them_and_are_not_made_twice() {
     assert_eq!(tokens.calls(), 2);
 }
 
+/// Whoever stands before the service answers so without having looked at the credential.
+#[test]
+fn an_outcome_that_says_nothing_of_the_credential_is_no_acceptance_of_a_new_one() {
+    let tokens = TokenEndpoint::good();
+    let upstream = Upstream::start(|exchange| {
+        let status = if exchange.number == 1 { 14 } else { 16 };
+        exchange.answer(200, &format!("{TYPE}grpc-status: {status}\r\n"), "");
+    });
+    let proxy = TestProxy::start(&with_credential(&tokens, &upstream, ""));
+    for _ in 0..2 {
+        assert_eq!(outcome(&call(&proxy)), grpc("14"));
+    }
+    assert_eq!((upstream.count(), tokens.calls()), (3, 2));
+}
+
 #[test]
 fn a_field_of_that_name_in_other_answers_means_nothing() {
     let tokens = TokenEndpoint::good();

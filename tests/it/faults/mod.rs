@@ -11,6 +11,7 @@ mod secrets;
 mod shutdown;
 mod token_calls;
 mod token_endpoints;
+mod unwritten;
 mod upstreams;
 
 use bounds::file;

@@ -210,6 +210,20 @@ fn a_second_refusal_is_ours_to_explain() {
     assert_eq!((upstream.count(), tokens.calls()), (2, 2));
 }
 
+/// Whoever stands before the service fails without having looked at the credential.
+#[test]
+fn a_failure_of_the_upstream_is_no_acceptance_of_a_new_token() {
+    let tokens = TokenEndpoint::good();
+    let upstream = Upstream::start(|exchange| {
+        let status = if exchange.number == 1 { 503 } else { 401 };
+        exchange.answer(status, "", "");
+    });
+    let proxy = TestProxy::start(&with_credential(&tokens, &upstream, ""));
+    assert_eq!(proxy.get("/").status(), 503);
+    assert_eq!(proxy.get("/").code(), "credential_refused");
+    assert_eq!((upstream.count(), tokens.calls()), (3, 2));
+}
+
 #[test]
 fn a_second_refusal_is_handed_on_where_the_route_says_so() {
     let tokens = TokenEndpoint::good();

@@ -1,6 +1,8 @@
 //! A change of the configuration while requests are under way: all of it or nothing, for each of them.
 
 use std::{
+    fs,
+    path::Path,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
@@ -85,6 +87,34 @@ fn a_bad_file_leaves_everything_as_it_was() {
     }
     assert_eq!(tokens.calls(), 1);
     assert_eq!(proxy.app.snapshot().load().generation, 1);
+}
+
+#[test]
+fn a_bad_file_has_no_secret_tried() {
+    let (tokens, upstream) = (TokenEndpoint::good(), Upstream::ok());
+    let yaml = with_credential(&tokens, &upstream, "");
+    let proxy = TestProxy::start(&yaml);
+    assert_eq!(proxy.get("/").status(), 200);
+    let changed = yaml.replace("{ env: SECRET }", "another");
+    assert!(proxy.reload(&format!("{changed}unknown: 1\n")).is_err());
+    let last = || proxy.app.credentials().views().remove(0);
+    assert_eq!(last().successor, None);
+    proxy.reload(&changed).unwrap();
+    until("that of the good file is", || tokens.calls() == 2);
+}
+
+#[test]
+fn the_files_of_the_new_configuration_are_watched_from_then_on() {
+    let (tokens, upstream) = (TokenEndpoint::good(), Upstream::ok());
+    let proxy = TestProxy::start(&plain(&upstream));
+    let secret = Path::new(env!("CARGO_TARGET_TMPDIR")).join("it-reload-secret");
+    fs::write(&secret, "kanarienvogel").unwrap();
+    let yaml = with_credential(&tokens, &upstream, "");
+    let named = format!("file: '{}'", secret.display());
+    proxy.reload(&yaml.replace("env: SECRET", &named)).unwrap();
+    assert!(proxy.app.files().contains(&secret));
+    proxy.reload(&yaml).unwrap();
+    assert!(!proxy.app.files().contains(&secret));
 }
 
 #[test]

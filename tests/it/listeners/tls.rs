@@ -7,7 +7,9 @@ use rustls::version::{TLS12, TLS13};
 use tokio_rustls::TlsConnector;
 
 use super::{GET, localhost, over_tls};
-use crate::support::{Client, End, H2, TestProxy, Upstream, h2::runtime, plain, text_of, until};
+use crate::support::{
+    Client, End, H2, TestProxy, Upstream, closed_port, h2::runtime, plain, text_of, until,
+};
 
 #[test]
 fn both_versions_of_http_are_served_as_agreed_on() {
@@ -146,6 +148,36 @@ fn new_certificates_are_shown_and_unusable_ones_are_not() {
     let refused = text_of(&proxy.reload(&text).unwrap_err());
     assert!(refused.contains("not the one of this key"), "{refused}");
     assert_eq!(connect().shown, new.shown);
+}
+
+#[test]
+fn a_reload_gives_each_listener_its_own_certificate() {
+    let (authority, first) = localhost("tls-each");
+    let second = authority.pair(&["localhost"]);
+    let (upstream, addresses) = (Upstream::ok(), [closed_port(), closed_port()]);
+    let text = format!(
+        "listen:\n  - {{ address: {}, tls: {{ {} }} }}\n  - {{ address: {}, tls: {{ {} }} }}\n{}",
+        addresses[0],
+        first.yaml(),
+        addresses[1],
+        second.yaml(),
+        plain(&upstream)
+    );
+    let proxy = TestProxy::start(&text);
+    let shown = || {
+        addresses.map(|address| {
+            let config = authority.trusting(&[], None);
+            let client = Client::over_tls(address, config, "localhost").unwrap();
+            client.shown
+        })
+    };
+    let before = shown();
+    authority.renew(&second, &["localhost"]);
+    proxy.reload(&text).unwrap();
+    let after = shown();
+    assert_eq!(before[0], after[0]);
+    assert_ne!(before[1], after[1]);
+    assert_ne!(after[0], after[1]);
 }
 
 #[test]

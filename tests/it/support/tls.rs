@@ -12,8 +12,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType,
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    version::TLS12,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
@@ -110,20 +111,26 @@ impl Authority {
 
     /// What a server that is called `name` needs; `expired` in the name makes its certificate so.
     pub fn server(&self, name: &str) -> Arc<ServerConfig> {
-        self.server_for(name, None)
+        self.server_for(name, None, ALL_VERSIONS)
+    }
+
+    /// As [`Self::server`], for TLS 1.2 alone.
+    pub fn server_of_tls_1_2(&self, name: &str) -> Arc<ServerConfig> {
+        self.server_for(name, None, &[&TLS12])
     }
 
     /// As [`Self::server`], for clients only that show a certificate of this authority.
     pub fn server_of_known_clients(&self, name: &str) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(self.roots().into(), provider);
-        self.server_for(name, Some(verifier.build().unwrap()))
+        self.server_for(name, Some(verifier.build().unwrap()), ALL_VERSIONS)
     }
 
     fn server_for(
         &self,
         name: &str,
         clients: Option<Arc<dyn ClientCertVerifier>>,
+        versions: &[&'static SupportedProtocolVersion],
     ) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -134,7 +141,7 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap();
         let config = match clients {
             None => config.with_no_client_auth(),
