@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Account, Credential, CredentialError, CredentialView, FetchError, Lease, Source, Subject,
+    Account, Credential, CredentialError, CredentialView, FetchError, Lease, Retry, Source,
+    Subject,
     cache::{Kin, Slot},
     flight::Landing,
     renewal,
@@ -98,17 +99,40 @@ impl CredentialHandle {
         lease.0.issue.accept();
     }
 
-    /// Renews now, whatever the back-off says; for an operator. The outcome of that call.
+    /// Makes a token call now, whatever the back-off says and other processes have; for an operator. The outcome of that
+    /// call.
     ///
     /// # Errors
     /// [`CredentialError`] of the call.
     pub async fn renew_now(&self) -> Result<(), CredentialError> {
         loop {
-            match self.0.landings.wait(self.0.force()).await {
-                Landing::Arrived => return Ok(()),
-                Landing::Failed(error) => return Err(self.0.error(&error)),
-                Landing::Again => {}
+            let (ours, flight) = {
+                let life = &mut self.0.state().life;
+                (life.renew(clock::now()).is_some(), life.flight())
+            };
+            self.0.bell.notify_one();
+            match self.0.landings.wait(flight).await {
+                Landing::Arrived if ours => return Ok(()),
+                Landing::Failed(error) if ours => return Err(self.not_renewed(&error)),
+                _ => {}
             }
+        }
+    }
+
+    /// As requests are told, and what became of the call where there was none.
+    fn not_renewed(&self, error: &FetchError) -> CredentialError {
+        let told = self.0.error(error);
+        let Retry::Held { after } = error.retry else {
+            return told;
+        };
+        let seconds = after.as_secs() + 1;
+        let detail = format!(
+            "{}; nothing was sent, ask again in {seconds} s",
+            told.detail
+        );
+        CredentialError {
+            detail: detail.into(),
+            ..told
         }
     }
 

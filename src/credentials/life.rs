@@ -35,6 +35,8 @@ pub(crate) struct Life {
     probe_after: Duration,
     /// The last answer was dead on arrival and its waiters still wait.
     stillborn: bool,
+    /// The next call is to bring another, whatever others have fetched.
+    anew: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +88,7 @@ impl Life {
             not_before: None,
             probe_after: Duration::ZERO,
             stillborn: false,
+            anew: false,
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
     calls::Calls,
     endpoint,
     life::Purpose,
-    store::{Record, SlotId},
+    store::{NONE_IS_NEWER, Record, SlotId},
 };
 use crate::clock;
 
@@ -85,15 +85,18 @@ pub(super) async fn obtain(
     calls: &Calls,
 ) -> Result<Obtained, FetchError> {
     let id = slot.id_of(&**source);
-    let (own, held) = {
-        let state = slot.state();
+    let (own, held, after) = {
+        let mut state = slot.state();
+        let anew = state.life.begins_anew();
         let held = state.held.as_ref();
         let held = held.map(|held| held.issue.credential.clone());
         // What another source brought says nothing of whether this one works.
         let is_successor = state.kept.id.is_some_and(|known| known != id);
-        (state.kept.at(id), held.filter(|_| !is_successor))
+        let own = state.kept.at(id);
+        let after = if anew { NONE_IS_NEWER } else { own.number };
+        (own, held.filter(|_| !is_successor), after)
     };
-    let mut desk = match Desk::claim(slot, &**source, id, &own).await? {
+    let mut desk = match Desk::claim(slot, &**source, id, &own, after).await? {
         Begun::Fetch(desk) => desk,
         Begun::Adopt(theirs) => return Ok(adopted(id, theirs)),
     };

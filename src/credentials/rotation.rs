@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::timeout_at};
 
 use super::{
-    CredentialError, CredentialHandle, Credentials,
+    CredentialError, CredentialErrorKind, CredentialHandle, Credentials,
     cache::{Kin, Slot},
 };
 use crate::clock;
@@ -43,10 +43,12 @@ impl Rotation {
 }
 
 impl Credentials {
-    /// Renews the credential of this name now, whatever the back-off says; none where there is no such credential.
+    /// Renews the credential of this name now, whatever the back-off says and a store has; none where there is no such
+    /// credential.
     ///
-    /// A changed secret that is not in use yet is tried. Where each user has a token, all that are held are renewed, a few at
-    /// a time and for 20 s at most: calls that are under way then go on, others are not begun.
+    /// What a store has is replaced, and other replicas take the new one within some seconds. A changed secret that is not in
+    /// use yet is tried. Where each user has a token, all that are held here are renewed, a few at a time and for 20 s at
+    /// most: calls that are under way then go on, others are not begun.
     pub async fn rotate(&self, name: &str) -> Option<Rotation> {
         let slots = self.named(name);
         if slots.is_empty() {
@@ -63,7 +65,7 @@ impl Credentials {
                     renew_all(held, &mut rotation).await;
                 }
                 Kin::Alone | Kin::Of(_) => {
-                    rotation.count(CredentialHandle(slot).renew_now().await);
+                    rotation.count(renew(slot).await);
                 }
             }
         }
@@ -75,7 +77,6 @@ async fn renew_all(slots: Vec<Arc<Slot>>, rotation: &mut Rotation) {
     let deadline = clock::now() + LONGEST;
     let mut slots = slots.into_iter();
     let mut calls = JoinSet::new();
-    let renew = |slot: Arc<Slot>| async move { CredentialHandle(slot).renew_now().await };
     for slot in slots.by_ref().take(AT_ONCE) {
         calls.spawn(renew(slot));
     }
@@ -89,6 +90,23 @@ async fn renew_all(slots: Vec<Arc<Slot>>, rotation: &mut Rotation) {
     }
     // Who only waits is dropped; the calls belong to the slots.
     rotation.left += slots.len() + calls.len();
+}
+
+/// # Errors
+/// Of the call, and where it brought what there was already.
+async fn renew(slot: Arc<Slot>) -> Result<(), CredentialError> {
+    let before = slot.state().life.generation();
+    let handle = CredentialHandle(slot);
+    handle.renew_now().await?;
+    if handle.0.state().life.generation() > before {
+        return Ok(());
+    }
+    Err(CredentialError {
+        credential: Arc::clone(handle.name()),
+        kind: CredentialErrorKind::Malformed,
+        retry_after: None,
+        detail: "the token endpoint has answered with the token that there was".into(),
+    })
 }
 
 /// As many as may call one endpoint: the others would only wait there, and against its deadline.

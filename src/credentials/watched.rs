@@ -63,8 +63,8 @@ fn stamp(path: &Path) -> Stamp {
 }
 
 /// Has `slot` and those of its subjects fetched anew whenever a file of their source changes, for as long as it is there;
-/// and has them take up what others have put into the store, where that helps: a person's login, and whatever there is
-/// where requests ask in vain. What is good is not compared: when an upstream refuses it, the newer one is found.
+/// and has them take up what others have put into the store: a person's login, whatever there is where requests ask in
+/// vain, and what an operator has had renewed elsewhere. What is good of users is not compared: they are too many.
 pub(super) fn follow(slot: &Arc<Slot>) {
     if slot.common.store.is_some() || !slot.source().watched().is_empty() {
         slot.common
@@ -85,10 +85,14 @@ async fn look(slot: Weak<Slot>) {
         let Kin::Root(subjects) = &slot.kin else {
             slot.catch_up(&now);
             if let Some(store) = &slot.common.store
-                && (slot.is_in_need() || renewal::waits_for_a_person(&slot) && due <= clock::now())
+                && (slot.is_in_need() || due <= clock::now())
             {
+                let period = match renewal::waits_for_a_person(&slot) {
+                    true => store.period(),
+                    false => store.period().max(AT_LEISURE),
+                };
                 // With jitter: replicas that start together do not all come at once.
-                due = clock::now() + store.period().mul_f64(0.5 + fastrand::f64() / 2.0);
+                due = clock::now() + period.mul_f64(0.5 + fastrand::f64() / 2.0);
                 renewal::compare(&slot, &**store).await;
             }
             continue;
@@ -108,6 +112,9 @@ async fn look(slot: Weak<Slot>) {
 const MOST_COMPARED: usize = 32;
 
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How often what is good here is compared with what others have: so long a token serves on that was rotated elsewhere.
+const AT_LEISURE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
 #[cfg(test)]
 mod tests {

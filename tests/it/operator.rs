@@ -155,3 +155,66 @@ fn a_secret_file_that_changes_to_a_wrong_one_is_told_and_the_old_one_serves() {
         Some(&*format!("Bearer {}", token(3)))
     );
 }
+
+#[test]
+fn a_proxy_that_has_just_started_replaces_what_its_store_has() {
+    let (tokens, upstream) = (TokenEndpoint::good(), Upstream::ok());
+    let store = Path::new(env!("CARGO_TARGET_TMPDIR")).join("it-operator-store");
+    let _ = fs::remove_dir_all(&store);
+    let rest = format!(
+        "{}store: {{ file: {{ path: '{}', key: '{}=' }} }}\n",
+        with_credential(&tokens, &upstream, ""),
+        store.display(),
+        "A".repeat(43)
+    );
+    let admin = format!("admin: {}\n", closed_port());
+    let config = configured("leaked", closed_port(), &admin, &rest);
+    let sent = |process: &Process| {
+        assert_eq!(process.get("/").status(), 200);
+        let last = upstream.requests().pop().unwrap();
+        last.header("authorization").unwrap().to_owned()
+    };
+    let process = Process::start(&config);
+    assert_eq!(sent(&process), format!("Bearer {}", token(1)));
+    drop(process);
+    let process = Process::start(&config);
+    let (code, _, stderr) = said(&config, &["rotate", "main"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(sent(&process), format!("Bearer {}", token(2)));
+    drop(process);
+    assert_eq!(
+        sent(&Process::start(&config)),
+        format!("Bearer {}", token(2))
+    );
+    assert_eq!(tokens.calls(), 2);
+}
+
+#[test]
+fn an_operator_is_told_when_nothing_was_sent_and_when_nothing_new_came() {
+    let upstream = Upstream::ok();
+    let admin = format!("admin: {}\n", closed_port());
+    let tokens = TokenEndpoint::start(|n| match n {
+        1 | 2 => TokenAnswer::Same(token(1), 3600),
+        _ => TokenAnswer::status(503),
+    });
+    let rest = with_credential(&tokens, &upstream, "");
+    let config = configured("told", closed_port(), &admin, &rest);
+    let process = Process::start(&config);
+    assert_eq!(process.get("/").status(), 200);
+    let rotate = || {
+        let (code, _, stderr) = said(&config, &["rotate", "main"]);
+        assert_eq!(code, Some(1), "{stderr}");
+        stderr
+    };
+    let told = rotate();
+    let same = "answered with the token that there was";
+    assert!(told.contains(same), "{told}");
+    let mut told = String::new();
+    for _ in 0..6 {
+        told = rotate();
+    }
+    assert!(told.contains("failed 5 times in a row"), "{told}");
+    assert!(told.contains("nothing was sent, ask again in "), "{told}");
+    assert_eq!(tokens.calls(), 7);
+    assert_eq!(process.get("/").status(), 200, "what was there serves on");
+}

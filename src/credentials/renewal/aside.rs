@@ -68,10 +68,11 @@ pub(in crate::credentials) async fn compare(slot: &Arc<Slot>, store: &dyn Store)
     let restarts = !waits_for_a_person(slot);
     let mut state = slot.state();
     let own = state.kept.at(id).number;
+    let is_missed = state.held.is_some() || state.last_error.is_some();
     let is_news = match restarts {
         false => number > own,
-        // Else it would be fetched, whatever the back-off says.
-        true => newest.is_some_and(|record| record.is_newer(own)),
+        // Else it would be fetched, whatever the back-off says, or without anybody who asks.
+        true => is_missed && newest.is_some_and(|record| record.is_newer(own)),
     };
     if is_news {
         drop(state);

@@ -34,12 +34,13 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// The right to fetch, or another's record that makes a fetch needless.
+    /// The right to fetch, or another's record newer than `after`, that makes a fetch needless.
     pub(super) async fn claim(
         slot: &Slot,
         source: &dyn Source,
         id: SlotId,
         own: &Kept,
+        after: u64,
     ) -> Result<Begun, FetchError> {
         let own_record = own.record.as_deref().cloned();
         let renews = source.refreshing().is_some();
@@ -53,7 +54,7 @@ impl Desk {
                 renews,
             }));
         };
-        match store.claim(&id, own.number).await {
+        match store.claim(&id, after).await {
             Ok(Claimed::Theirs(record)) => {
                 slot.store_answered(None);
                 Ok(Begun::Adopt(record))
@@ -95,7 +96,8 @@ impl Desk {
 
     /// Remembers what the claim has shown, so that it is news to nobody again, whatever comes of the fetch.
     pub(super) fn note(&self, slot: &Slot) {
-        let Some(record) = &self.record else {
+        // One that is alive was passed over on purpose, and may still serve.
+        let Some(record) = self.record.as_ref().filter(|record| !record.is_alive()) else {
             return;
         };
         let mut state = slot.state();

@@ -99,6 +99,9 @@ impl From<RedisStore> for AnyStore {
 /// As `after` of a claim: whatever is there is to be replaced, whether it can be read or not.
 pub(super) const NONE_WILL_DO: u64 = u64::MAX;
 
+/// As `after` of a claim: what is there is to be replaced, but what can't be read is an error.
+pub(super) const NONE_IS_NEWER: u64 = u64::MAX - 1;
+
 /// What came of a claim.
 pub(super) enum Claimed {
     /// Somebody else has fetched: this is it.

@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod notes;
+mod rotation;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const WAIT: Duration = Duration::from_secs(20);
