@@ -68,6 +68,10 @@ impl Discovery {
         found.map_or(self.origin.shown(), |url| url)
     }
 
+    pub(super) fn deadlines(&self) -> [Duration; 2] {
+        self.origin.deadlines()
+    }
+
     pub(super) fn fingerprint(&self, builder: FingerprintBuilder) -> FingerprintBuilder {
         self.origin
             .fingerprint(builder.text("issuer").text(&self.issuer))

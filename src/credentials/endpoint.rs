@@ -48,6 +48,7 @@ pub struct Endpoint {
     /// Shared with every other credential that calls the same URL in the same way.
     admission: Arc<Admission>,
     limit: Limit,
+    connect_timeout: Duration,
     timeout: Duration,
     plaintext: bool,
     version: Arc<TlsVersion>,
@@ -112,6 +113,7 @@ impl Endpoint {
             shown,
             url,
             limit: Limit::default(),
+            connect_timeout: settings.connect_timeout,
             timeout: settings.timeout,
             plaintext: settings.danger_plaintext,
             host,
@@ -163,6 +165,11 @@ impl Endpoint {
             .text(&self.shown)
             .text(self.url.as_str())
             .fingerprint(self.tls)
+    }
+
+    /// How long a connection and a whole call may take.
+    pub(super) fn deadlines(&self) -> [Duration; 2] {
+        [self.connect_timeout, self.timeout]
     }
 
     /// Posts a form.

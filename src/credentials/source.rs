@@ -67,6 +67,12 @@ pub trait Source: fmt::Debug + Send + Sync {
         self.token_call().and_then(TokenCall::proof_key)
     }
 
+    /// How long its calls may take, which is no part of its identity.
+    fn deadlines(&self) -> Vec<Duration> {
+        let call = self.token_call().map(TokenCall::deadlines);
+        call.into_iter().flatten().collect()
+    }
+
     /// How a person logs in to it, where one has to.
     fn login(&self) -> Option<&dyn Login> {
         None

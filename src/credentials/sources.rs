@@ -42,6 +42,11 @@ struct Successor {
 }
 
 impl Successor {
+    /// Whether it is `source`, or the same with other deadlines.
+    fn is(&self, source: &Arc<dyn Source>) -> bool {
+        self.source.fingerprint() == source.fingerprint()
+    }
+
     fn is_refused(&self) -> bool {
         let error = self.error.as_ref();
         error.is_some_and(|error| error.retry == Retry::Permanent)
@@ -78,13 +83,15 @@ impl Sources {
         let mut state = self.lock();
         let proposed = source.fingerprint();
         if state.current.fingerprint() == proposed {
+            take_deadlines(&mut state.current, source);
             return match state.successor.take() {
                 Some(_) => Proposal::Withdrawn,
                 None => Proposal::Known,
             };
         }
-        let known = state.successor.as_ref();
-        if known.is_some_and(|known| known.source.fingerprint() == proposed) {
+        let known = state.successor.as_mut();
+        if let Some(known) = known.filter(|known| known.source.fingerprint() == proposed) {
+            take_deadlines(&mut known.source, source);
             return Proposal::Known;
         }
         state.successor = Some(Successor {
@@ -135,14 +142,14 @@ impl Sources {
     pub(super) fn is_followed_by(&self, source: &Arc<dyn Source>) -> bool {
         let state = self.lock();
         let successor = state.successor.as_ref();
-        successor.is_some_and(|it| Arc::ptr_eq(&it.source, source))
+        successor.is_some_and(|it| it.is(source))
     }
 
     /// `tried` brought a token: it takes over, unless the file says something else by now.
     pub(super) fn verified(&self, tried: &Arc<dyn Source>) -> bool {
         let mut state = self.lock();
         state.counters.ok += 1;
-        let Some(successor) = state.successor.take_if(|it| Arc::ptr_eq(&it.source, tried)) else {
+        let Some(successor) = state.successor.take_if(|it| it.is(tried)) else {
             return false;
         };
         state.current = successor.source;
@@ -169,7 +176,7 @@ impl Sources {
             false => state.counters.failed += 1,
         }
         let successor = state.successor.as_mut();
-        let successor = successor.filter(|it| Arc::ptr_eq(&it.source, tried))?;
+        let successor = successor.filter(|it| it.is(tried))?;
         let same_class = successor.error.is_some() && successor.is_refused() == permanent;
         successor.failures = if same_class {
             successor.failures + 1
@@ -230,6 +237,16 @@ impl State {
         };
         self.current = successor.source;
         true
+    }
+}
+
+/// Puts `new` in the place of `known`, which is the same to the server, where it waits for answers for another time.
+///
+/// Not where tokens are bound to a key that was made at start: `new` has another one.
+fn take_deadlines(known: &mut Arc<dyn Source>, new: Arc<dyn Source>) {
+    let bound = known.proof_key().is_some_and(|key| key.is_generated());
+    if !bound && known.deadlines() != new.deadlines() {
+        *known = new;
     }
 }
 

@@ -1,6 +1,6 @@
 //! A call to a token endpoint as every OAuth grant makes it: the grant's own parameters, who we are, what we ask for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use form_urlencoded::parse;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
@@ -126,6 +126,14 @@ impl TokenCall {
         match &self.target {
             Target::Endpoint(endpoint) => endpoint.shown(),
             Target::Issuer(discovery) => discovery.shown(),
+        }
+    }
+
+    /// How long a connection and a whole call may take.
+    pub(super) fn deadlines(&self) -> [Duration; 2] {
+        match &self.target {
+            Target::Endpoint(endpoint) => endpoint.deadlines(),
+            Target::Issuer(discovery) => discovery.deadlines(),
         }
     }
 

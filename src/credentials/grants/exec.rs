@@ -131,6 +131,10 @@ impl Source for Exec {
             .finish()
     }
 
+    fn deadlines(&self) -> Vec<Duration> {
+        vec![self.timeout]
+    }
+
     fn fetch<'a>(&'a self, _: Fetch<'a>) -> BoxFuture<'a, Result<Credential, FetchError>> {
         Box::pin(async {
             let result = self.run().await;

@@ -110,6 +110,14 @@ impl Source for Recipe {
         calls.collect()
     }
 
+    fn deadlines(&self) -> Vec<Duration> {
+        let calls = self.steps.iter().filter_map(|step| match &step.work {
+            Work::Call(request) => Some(request.endpoint.deadlines()),
+            Work::Link(_) | Work::Sign(_) => None,
+        });
+        calls.flatten().collect()
+    }
+
     fn links(&self) -> Vec<&Linked> {
         let links = self.steps.iter().filter_map(|step| match &step.work {
             Work::Link(linked) => Some(linked),

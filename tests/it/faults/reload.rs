@@ -7,8 +7,10 @@ use std::{
     thread,
 };
 
+use bearerd::credentials::CredentialErrorKind;
+
 use crate::support::{
-    Gate, TestProxy, TokenEndpoint, Upstream, plain, token, until, with_credential,
+    Gate, TestProxy, TokenAnswer, TokenEndpoint, Upstream, plain, token, until, with_credential,
 };
 
 /// One generation: the route's base path, its credential and its upstream all carry the same number.
@@ -115,6 +117,26 @@ fn the_files_of_the_new_configuration_are_watched_from_then_on() {
     assert!(proxy.app.files().contains(&secret));
     proxy.reload(&yaml).unwrap();
     assert!(!proxy.app.files().contains(&secret));
+}
+
+/// They say nothing of what a token is for: the one that there is serves on.
+#[test]
+fn other_deadlines_of_an_endpoint_are_those_of_the_next_call() {
+    let upstream = Upstream::ok();
+    let tokens = TokenEndpoint::start(|call| match call {
+        1 => TokenAnswer::Token(3600),
+        _ => TokenAnswer::Silence,
+    });
+    let yaml = with_credential(&tokens, &upstream, "");
+    let proxy = TestProxy::start(&yaml.replace("timeout: 2s", "timeout: 60s"));
+    assert_eq!(proxy.get("/").status(), 200);
+    proxy
+        .reload(&yaml.replace("timeout: 2s", "timeout: 300ms"))
+        .unwrap();
+    assert_eq!((proxy.get("/").status(), tokens.calls()), (200, 1));
+    let error = proxy.renew().unwrap_err();
+    assert_eq!(error.kind, CredentialErrorKind::Timeout);
+    assert_eq!((proxy.get("/").status(), tokens.calls()), (200, 2));
 }
 
 #[test]
