@@ -1,4 +1,4 @@
-//! The store that the file names. Nothing is opened, but a folder that others may use is warned about: a store that can't be read is no fault of the configuration.
+//! The store that the file names. Nothing is opened, but a folder that others may use is warned about, and a link refused: a store that can't be read is no fault of the configuration.
 
 use std::path::Path;
 
@@ -60,8 +60,14 @@ fn of_files(
     }
     let keys = keys?;
     let path = resolver.path(&files.path);
+    let shown = path.display();
+    if FileStore::is_link(&path) {
+        let error = format!("{shown} is a symbolic link, which is not followed");
+        let error = Diagnostic::error(files.path.span, error);
+        decoder.push(error.hint("give the folder that it leads to"));
+        return None;
+    }
     if let Some(what) = FileStore::exposure(&path) {
-        let shown = path.display();
         let warning = Diagnostic::warning(
             files.path.span,
             format!("others than its owner may {what} the store's folder, {shown}"),

@@ -246,6 +246,24 @@ fn a_stores_folder_that_others_may_use_is_warned_about() {
 }
 
 #[test]
+fn a_link_in_the_place_of_a_stores_folder_is_refused() {
+    let name = format!("bearerd-compile-link-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::os::unix::fs::symlink(std::env::temp_dir(), &path).unwrap();
+    let key = BASE64_STANDARD.encode([7; 32]);
+    let text = |ending: &str| {
+        let shown = path.display();
+        format!("{SMALLEST}store: {{ file: {{ path: {shown}{ending}, key: {key} }} }}\n")
+    };
+    let refused = ["", "/"].map(|ending| refused(&text(ending)));
+    std::fs::remove_file(&path).unwrap();
+    for told in refused {
+        assert!(told.contains("is a symbolic link"), "{told}");
+        assert!(told.contains("give the folder that it leads to"), "{told}");
+    }
+}
+
+#[test]
 fn all_errors_are_reported_at_once_each_with_its_place() {
     let text = "
 listen: 0.0.0.0:8080

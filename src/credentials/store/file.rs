@@ -57,6 +57,13 @@ impl FileStore {
         disk::exposure(path)
     }
 
+    /// Whether a symbolic link stands at `path`, which is not followed.
+    pub fn is_link(path: &Path) -> bool {
+        // Of `store/`, the system would look at what the link leads to.
+        let path: PathBuf = path.components().collect();
+        fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
+    }
+
     async fn read(&self, id: &SlotId) -> Result<Option<Record>, StoreError> {
         let (folder, id) = (Arc::clone(&self.0), *id);
         aside(move || folder.open().and_then(|()| folder.read(&id))).await
@@ -112,6 +119,12 @@ impl Claim for FileClaim {
 impl Folder {
     /// Makes sure that the folder is ours: once, and again where somebody took it away.
     fn open(&self) -> Result<(), StoreError> {
+        // Whoever puts one there decides what is written to, and what is set aside as not ours.
+        if FileStore::is_link(&self.path) {
+            let shown = self.path.display();
+            let why = format!("{shown} is a symbolic link: give the folder that it leads to");
+            return Err(StoreError::lasting(why));
+        }
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if *ready && self.path.join(MARK).exists() {
             return Ok(());

@@ -551,6 +551,26 @@ async fn what_a_crash_left_half_written_is_swept_at_start() {
     assert!(busy.exists(), "another process writes it");
 }
 
+/// What it leads to may be somebody's own folder, whose content would be set aside as not ours.
+#[tokio::test]
+async fn a_link_in_the_folders_place_is_not_followed_also_where_it_comes_later() {
+    let (path, elsewhere) = (Scratch::new(), Scratch::new());
+    disk::make_folder(&elsewhere).unwrap();
+    fs::write(elsewhere.join("own"), "theirs").unwrap();
+    let is_refused = |store: FileStore| async move {
+        let refused = store.newest(&id(1)).await.unwrap_err();
+        refused.lasts && refused.to_string().contains("is a symbolic link")
+    };
+    let store = open(&path);
+    put(&store, 1, &record(1, "first")).await;
+    fs::rename(&*path, path.with_extension("before")).unwrap();
+    std::os::unix::fs::symlink(&*elsewhere, &*path).unwrap();
+    assert!(is_refused(store).await);
+    assert!(is_refused(open(&path)).await);
+    assert!(is_refused(open(&path.join(""))).await);
+    assert_eq!(fs::read_dir(&*elsewhere).unwrap().count(), 1);
+}
+
 #[test]
 fn a_folder_that_others_may_use_is_known() {
     let path = Scratch::new();
