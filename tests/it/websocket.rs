@@ -418,6 +418,7 @@ fn a_route_can_close_it_when_its_credential_expires() {
     );
     drop(client);
     upstream.until_ended(1);
+    assert_eq!(upstream.count(), 1, "no other is opened in its place");
     let heard = heard.lock().unwrap();
     assert_eq!(
         (heard.len(), &heard[..2]),

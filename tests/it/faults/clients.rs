@@ -143,6 +143,8 @@ fn heads_beyond_the_limits_are_431() {
         assert_eq!(answer.status(), 431, "{}", &head[..60]);
         client.rest();
     }
+    let counted = || proxy.app.metrics().process().connection_errors.get();
+    until("each is counted", || counted() >= 3);
     for target in [70_000, 200_000] {
         let mut client = proxy.connect();
         let answer = client
