@@ -3,6 +3,8 @@
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 
+use super::fields::{self, Fields};
+
 /// Where the outcome stands.
 pub(super) const STATUS: &str = "grpc-status";
 
@@ -32,14 +34,26 @@ pub(super) fn is_fault(status: u8) -> bool {
     matches!(status, 2 | 4 | 13 | 14 | 15)
 }
 
-/// `application/grpc`, with a suffix or a parameter, and what browsers speak (`-web`).
+/// Whether a request is a call that is made for HTTP/2: those all say `te: trailers`.
+pub(super) fn is_call(fields: Fields, headers: &HeaderMap) -> bool {
+    fields.any(fields::TE)
+        && headers
+            .get(CONTENT_TYPE)
+            .and_then(after_its_name)
+            // Not gRPC-Web, which is made for HTTP/1.1.
+            .is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
+}
+
+/// With a suffix or a parameter, and what browsers speak (`-web`).
 fn is_grpc(kind: &HeaderValue) -> bool {
-    const KIND: &[u8] = b"application/grpc";
-    let kind = kind.as_bytes();
-    let (Some(start), Some(rest)) = (kind.get(..KIND.len()), kind.get(KIND.len()..)) else {
-        return false;
-    };
-    start.eq_ignore_ascii_case(KIND) && matches!(rest.first(), None | Some(b'+' | b'-' | b';'))
+    after_its_name(kind).is_some_and(|rest| matches!(rest, [] | [b'+' | b'-' | b';', ..]))
+}
+
+/// What follows `application/grpc`; none in other types.
+fn after_its_name(kind: &HeaderValue) -> Option<&[u8]> {
+    const NAME: &[u8] = b"application/grpc";
+    let (start, rest) = kind.as_bytes().split_at_checked(NAME.len())?;
+    start.eq_ignore_ascii_case(NAME).then_some(rest)
 }
 
 #[cfg(test)]
@@ -58,6 +72,29 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_grpc(&HeaderValue::from_static(kind)), is, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_call_is_known_by_both_its_fields() {
+        let is_one = |te: bool, kind: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            if te {
+                headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
+            }
+            is_call(Fields::of(&headers), &headers)
+        };
+        for kind in [
+            "application/grpc",
+            "Application/GRPC+proto",
+            "application/grpc;x=y",
+        ] {
+            assert!(is_one(true, kind), "{kind}");
+            assert!(!is_one(false, kind), "{kind}");
+        }
+        for kind in ["application/grpc-web", "application/json"] {
+            assert!(!is_one(true, kind), "{kind}");
         }
     }
 

@@ -14,7 +14,7 @@ use http::Method;
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::{Error, Facts, Failure, NonceAsked, Outcome, Reply, Routed, Why, terms::is_grpc};
+use super::{Error, Facts, Failure, NonceAsked, Outcome, Reply, Routed, Why, grpc};
 use crate::{body::TeeHandle, credentials::Rejection, upstream::SendError};
 
 /// Replays a request at most once for each of the four reasons.
@@ -85,7 +85,7 @@ impl Copy {
         let refusable = routed.route().credential.is_some();
         // Only HTTP/2 has a word for that.
         let upstream = &routed.route().upstream;
-        let unread = upstream.may_take_http2(is_grpc(head.fields, &head.headers));
+        let unread = upstream.may_take_http2(grpc::is_call(head.fields, &head.headers));
         if !idempotent && !refusable && !unread {
             return None;
         }

@@ -1,11 +1,8 @@
 //! What is agreed for one request on its way out: its deadlines, the protocol that it asks for, when its answer must end.
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 
-use super::{
-    Credentialed,
-    fields::{self, Fields},
-};
+use super::{Credentialed, fields::Fields, grpc};
 use crate::{
     clock::Instant,
     routes::{OnExpiry, Route},
@@ -21,7 +18,7 @@ pub(super) fn terms(
     until: Option<Instant>,
 ) -> Terms {
     let mut timeouts = route.timeouts;
-    let grpc = is_grpc(fields, headers);
+    let grpc = grpc::is_call(fields, headers);
     if grpc {
         // Its streams may be silent for long, even before the head; its callers bring deadlines of their own.
         timeouts.response_head = timeouts.idle_stream;
@@ -41,45 +38,5 @@ pub(super) fn until(request: &Credentialed) -> Option<Instant> {
     match request.route().on_expiry {
         OnExpiry::Keep => None,
         OnExpiry::Close => request.lease()?.expires(),
-    }
-}
-
-/// Whether it is a call of gRPC's, which all say `te: trailers`.
-pub(super) fn is_grpc(fields: Fields, headers: &HeaderMap) -> bool {
-    fields.any(fields::TE)
-        && headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|it| it.as_bytes().strip_prefix(b"application/grpc"))
-            // Not gRPC-Web, which is made for HTTP/1.1.
-            .is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn a_call_of_grpcs_is_known_by_both_its_fields() {
-        let is_one = |te: bool, media: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-            if te {
-                headers.insert(header::TE, HeaderValue::from_static("trailers"));
-            }
-            is_grpc(Fields::of(&headers), &headers)
-        };
-        for media in [
-            "application/grpc",
-            "application/grpc+proto",
-            "application/grpc;x=y",
-        ] {
-            assert!(is_one(true, media), "{media}");
-            assert!(!is_one(false, media), "{media}");
-        }
-        for media in ["application/grpc-web", "application/json"] {
-            assert!(!is_one(true, media), "{media}");
-        }
     }
 }
