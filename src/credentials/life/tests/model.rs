@@ -54,6 +54,10 @@ enum Event {
     Force,
     /// A reload sets the least pause after a permanent failure.
     Reload(Duration),
+    /// A reload brings another source, which somebody may be eager to use.
+    Follow {
+        eager: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +84,8 @@ enum Landed {
         dice: f64,
     },
     Permanent,
+    /// The call was another source's, or is to be made again with another: it says nothing of the one in use.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -129,7 +135,7 @@ impl Schedule {
 }
 
 fn event(rng: &mut fastrand::Rng) -> Event {
-    match rng.u8(..32) {
+    match rng.u8(..33) {
         0..6 => Event::Pass(span(rng, 12)),
         6..8 => Event::Pass(span(rng, MONTH)),
         8 => Event::Leap(span(rng, MONTH)),
@@ -141,13 +147,14 @@ fn event(rng: &mut fastrand::Rng) -> Event {
         },
         23..30 => Event::Land(landed(rng)),
         30 => Event::Force,
-        _ => Event::Reload(span(rng, 21)),
+        31 => Event::Reload(span(rng, 21)),
+        _ => Event::Follow { eager: rng.bool() },
     }
 }
 
 fn landed(rng: &mut fastrand::Rng) -> Landed {
     let dice = rng.f64();
-    match rng.u8(..16) {
+    match rng.u8(..17) {
         0..5 => Landed::Token {
             life: Some(span(rng, MONTH)),
             sent: Duration::ZERO,
@@ -178,7 +185,8 @@ fn landed(rng: &mut fastrand::Rng) -> Landed {
             after: span(rng, 15),
             dice,
         },
-        _ => Landed::Permanent,
+        15 => Landed::Permanent,
+        _ => Landed::Nothing,
     }
 }
 
@@ -296,6 +304,7 @@ impl World {
                 self.probe_after = probe_after;
                 self.slot.probe_after(probe_after);
             }
+            Event::Follow { eager } => self.follow(eager),
         }
         self.looks_right();
         if !self.lags {
@@ -362,6 +371,42 @@ impl World {
                 let known = back > 0 || self.withheld || self.published.is_none();
                 self.promise(known, "a refusal was overheard");
             }
+        }
+    }
+
+    /// Another source takes over untried where nothing is sent that it could lose; what went wrong was the old one's.
+    fn follow(&mut self, eager: bool) {
+        if self.leasable() || self.slot.is_flying() {
+            return;
+        }
+        // Whoever was sent away was told of a moment, which this one keeps.
+        let wanted = eager || self.not_before.is_some();
+        self.slot.forgive();
+        let forgiven = self.slot.retry_in(self.now).is_none();
+        self.promise(forgiven, "a failure of another source is remembered");
+        (self.failures, self.stillborn) = ((false, 0), false);
+        (self.not_before, self.told, self.early) = (None, None, true);
+        if wanted {
+            self.want();
+            self.promise(self.told.is_none(), "sent away by another's failure");
+        }
+    }
+
+    /// The call under way ended with nothing that the slot could learn: those who wait ask again.
+    fn let_be(&mut self) {
+        let (flight, pause) = (self.slot.flight(), self.slot.retry_in(self.now));
+        self.slot.let_be();
+        let kept = self.slot.retry_in(self.now) == pause;
+        self.promise(kept, "a failure of another source is counted");
+        self.promise(!self.slot.is_flying(), "a call that ended goes on");
+        // Also where an answer that was dead on arrival had made an exception.
+        self.not_before = pause.map(|pause| self.now + pause);
+        // With which source the next one is made is not the slot's business.
+        self.early = true;
+        let waiting = self.waiters.len();
+        self.waiters.retain(|waited| *waited > flight);
+        if self.waiters.len() < waiting {
+            self.want();
         }
     }
 
@@ -442,6 +487,9 @@ impl World {
         let Some(since) = self.flying.take() else {
             return;
         };
+        if let Landed::Nothing = landed {
+            return self.let_be();
+        }
         let flight = self.slot.flight();
         // As the call itself has it: nothing is sent with a dead subject token.
         let over = self.ends.is_some_and(|ends| ends <= since);
@@ -498,7 +546,7 @@ impl World {
             }
             Landed::Transient { after, dice } => (Answer::Failed(Retry::Transient { after }), dice),
             Landed::Held { after, dice } => (Answer::Failed(Retry::Held { after }), dice),
-            Landed::Permanent => (Answer::Failed(Retry::Permanent), 0.5),
+            Landed::Permanent | Landed::Nothing => (Answer::Failed(Retry::Permanent), 0.5),
         }
     }
 
