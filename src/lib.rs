@@ -57,7 +57,7 @@
 //! reads this table and checks every `use crate::`.
 //!
 //! ```text
-//! 0 secret clock body gather percent
+//! 0 secret clock body frames gather percent
 //! 1 config
 //! 2 telemetry downstream
 //! 3 credentials injectors callers upstream
@@ -79,6 +79,7 @@ pub mod compile;
 pub mod config;
 pub mod credentials;
 pub mod downstream;
+mod frames;
 mod gather;
 pub mod injectors;
 pub mod layers;

@@ -2,14 +2,12 @@
 //!
 //! A block holds up its whole connection (RFC 9113, 4.3), and h2 waits for its end without a deadline.
 
+use crate::frames::{CONTINUATION, END_HEADERS, Frames, HEADERS, Part};
+
 /// Where in its frames a connection is.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Blocks {
-    /// A frame's header, as far as it has come.
-    header: [u8; HEADER],
-    have: usize,
-    /// Bytes of the frame's payload that are still to come.
-    left: usize,
+    frames: Frames,
     /// A block is open: its last frame has not ended.
     open: bool,
     /// The frame that comes is the block's last.
@@ -20,30 +18,21 @@ impl Blocks {
     /// Frames begin after so many bytes: the connection's preface is none.
     pub(in crate::server) fn after(preface: usize) -> Self {
         Self {
-            left: preface,
+            frames: Frames::after(preface),
             ..Self::default()
         }
     }
 
     /// Reads on.
     pub(in crate::server) fn read(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.left > 0 {
-                let taken = self.left.min(bytes.len());
-                bytes = &bytes[taken..];
-                self.left -= taken;
-            } else {
-                let taken = (HEADER - self.have).min(bytes.len());
-                self.header[self.have..][..taken].copy_from_slice(&bytes[..taken]);
-                bytes = &bytes[taken..];
-                self.have += taken;
-                if self.have < HEADER {
-                    return;
-                }
-                self.have = 0;
-                self.begin_frame();
+        while let Some(part) = self.frames.next(&mut bytes) {
+            if let Part::Header { kind, flags, .. } = part
+                && matches!(kind, HEADERS | CONTINUATION)
+            {
+                self.open = true;
+                self.last = flags & END_HEADERS != 0;
             }
-            if self.left == 0 && self.last {
+            if self.frames.is_complete() && self.last {
                 self.open = false;
                 self.last = false;
             }
@@ -52,27 +41,14 @@ impl Blocks {
 
     /// Whether a block is under way, or a frame of which is not known yet whether it begins one.
     pub(in crate::server) fn in_block(&self) -> bool {
-        self.open || self.have > 0
-    }
-
-    fn begin_frame(&mut self) {
-        let [high, middle, low, kind, flags, ..] = self.header;
-        self.left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        if matches!(kind, HEADERS | CONTINUATION) {
-            self.open = true;
-            self.last = flags & END_HEADERS != 0;
-        }
+        self.open || self.frames.in_header()
     }
 }
-
-const HEADER: usize = 9;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frames::HEADER;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, 1];
