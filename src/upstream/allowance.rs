@@ -2,17 +2,13 @@
 
 use std::{
     io,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::gather;
+use super::metered::Meter;
 
 /// The bytes that may still come before the head; shared by an exchange and its socket, on one thread.
 #[derive(Clone, Debug)]
@@ -25,8 +21,8 @@ impl Allowance {
     }
 
     /// A request goes out: its answer's head must come within so many bytes.
-    pub(super) fn begin(&self) {
-        self.0.store(BEFORE_HEAD, Ordering::Relaxed);
+    pub(super) fn begin(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
     }
 
     /// The head is here; its body is bounded by the client's pace.
@@ -39,7 +35,11 @@ impl Allowance {
         self.0.load(Ordering::Relaxed) == 0
     }
 
-    fn take(&self, bytes: usize) -> io::Result<()> {
+    /// So many came.
+    ///
+    /// # Errors
+    /// Where that is more than was allowed.
+    pub(super) fn take(&self, bytes: usize) -> io::Result<()> {
         let left = self.0.load(Ordering::Relaxed);
         if left == UNBOUNDED {
             return Ok(());
@@ -53,55 +53,12 @@ impl Allowance {
     }
 }
 
-/// A socket that fails once the allowance is spent.
-#[derive(Debug)]
-pub(super) struct Allowed<I> {
-    pub(super) io: I,
-    pub(super) allowance: Allowance,
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Allowed<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
-        Poll::Ready(self.allowance.take(buffer.filled().len() - before))
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Allowed<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        gather::poll_write(&mut self.io, cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+impl Meter for Allowance {
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.take(bytes.len())
     }
 }
 
 const UNBOUNDED: usize = usize::MAX;
-/// Far more than a head and what hyper reads of a body along with it.
-const BEFORE_HEAD: usize = 4 * 1024 * 1024;
+/// In HTTP/1.1: far more than a head and what hyper reads of a body along with it.
+pub(super) const BEFORE_HEAD: usize = 4 * 1024 * 1024;

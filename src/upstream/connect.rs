@@ -4,7 +4,6 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -16,19 +15,16 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    Http2, OutgoingBody, SendError, Upstream,
-    allowance::{Allowance, Allowed},
-    bell::Bell,
-    dial::dial,
-    http2::{Told, handshake as handshake_http2},
+    Http2, OutgoingBody, SendError, Upstream, allowance::Allowance, bell::Bell, dial::dial,
+    heard::Heard, http2::handshake as handshake_http2, metered::Metered,
 };
 use crate::clock::{Verdict, Watch};
 
 /// A connection that speaks HTTP/2.
 pub(super) struct Multiplexed {
     pub(super) sender: http2::SendRequest<OutgoingBody>,
-    /// What its upstream has told of itself.
-    pub(super) told: Arc<Told>,
+    /// What its upstream says.
+    pub(super) heard: Heard,
     /// Whom it is with, where that has an address.
     pub(super) peer: Option<SocketAddr>,
 }
@@ -64,7 +60,7 @@ pub(super) async fn connect_multiplexed(
 ) -> Result<Option<Multiplexed>, SendError> {
     let socket = dial(upstream, true).await?;
     let peer = socket.peer();
-    let (sender, told) = match upstream.tls_for_http2() {
+    let (sender, heard) = match upstream.tls_for_http2() {
         None => handshake_http2(socket, watch).await?,
         Some((connector, name)) => {
             let tls = connector
@@ -78,7 +74,11 @@ pub(super) async fn connect_multiplexed(
             handshake_http2(tls, watch).await?
         }
     };
-    Ok(Some(Multiplexed { sender, told, peer }))
+    Ok(Some(Multiplexed {
+        sender,
+        heard,
+        peer,
+    }))
 }
 
 async fn handshake<I>(
@@ -90,10 +90,10 @@ async fn handshake<I>(
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let allowance = allowance.clone();
+    let meter = allowance.clone();
     let (sender, connection) = Builder::new()
         .max_header_size(MAX_HEAD)
-        .handshake(TokioIo::new(Allowed { io, allowance }))
+        .handshake(TokioIo::new(Metered { io, meter }))
         .await
         .map_err(|error| SendError::Protocol(Some(error)))?;
     tokio::spawn(Watched {

@@ -4,64 +4,30 @@ use std::{
     error::Error as _,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use http::{
     HeaderValue, Request, Uri, header,
-    uri::{Authority, PathAndQuery, Scheme},
+    uri::{self, Authority, PathAndQuery},
 };
-use hyper::client::conn::http2::{Builder, Connection, SendRequest};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{OutgoingBody, SendError, Upstream};
-use crate::clock::{Verdict, Watch, now};
-
-/// What an upstream has told of itself, as far as it has.
-#[derive(Debug)]
-pub(super) struct Told {
-    /// Of the task that knows: hyper reads in another, which does not wake it for settings.
-    waker: OnceLock<Waker>,
-    /// How many streams it takes at once.
-    most: AtomicUsize,
-    /// Whether it takes extended CONNECT.
-    connect: AtomicBool,
-    /// Whether it has told anything.
-    anything: AtomicBool,
-}
-
-impl Told {
-    pub(super) fn most(&self) -> usize {
-        self.most.load(Ordering::Relaxed)
-    }
-
-    /// Whether it takes an extended CONNECT, which it says at the beginning or not at all (RFC 8441, 3).
-    pub(super) async fn takes_connect(&self) -> bool {
-        let until = now() + BEGINNING;
-        while !self.anything.load(Ordering::Relaxed) && now() < until {
-            if let Some(waker) = self.waker.get() {
-                waker.wake_by_ref();
-            }
-            tokio::time::sleep(BEGINNING / 200).await;
-        }
-        self.connect.load(Ordering::Relaxed)
-    }
-}
+use super::{OutgoingBody, SendError, Upstream, heard::Heard, metered::Metered};
+use crate::clock::{Verdict, Watch};
 
 /// Begins HTTP/2 on `io`, and spawns the task that drives it on this worker.
 pub(super) async fn handshake<I>(
     io: I,
     watch: &Watch,
-) -> Result<(SendRequest<OutgoingBody>, Arc<Told>), SendError>
+) -> Result<(SendRequest<OutgoingBody>, Heard), SendError>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (heard, meter) = Heard::new();
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -70,39 +36,25 @@ where
         .max_header_list_size(MAX_HEAD)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(Metered { io, meter }))
         .await
         .map_err(|error| SendError::Protocol(Some(error)))?;
-    let told = Arc::new(Told {
-        waker: OnceLock::new(),
-        most: AtomicUsize::new(MAX_STREAMS),
-        connect: AtomicBool::new(false),
-        anything: AtomicBool::new(false),
-    });
     tokio::spawn(Watched {
         connection,
-        upstream: Arc::clone(&told),
         watch: watch.share(),
         told: false,
     });
-    Ok((sender, told))
+    Ok((sender, heard))
 }
 
 /// Drives a connection until it ends or its watch says so; dropped, it takes no more requests, and ends with the last one.
-struct Watched<I>
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    connection: Connection<TokioIo<I>, OutgoingBody, TokioExecutor>,
-    upstream: Arc<Told>,
+struct Watched<C> {
+    connection: C,
     watch: Watch,
     told: bool,
 }
 
-impl<I> Future for Watched<I>
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+impl<C: Future + Unpin> Future for Watched<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -114,16 +66,7 @@ where
         if self.watch.verdict() != Verdict::Live {
             return Poll::Ready(());
         }
-        let polled = Pin::new(&mut self.connection).poll(cx);
-        let most = self.connection.current_max_send_streams();
-        if most > UNTOLD {
-            let connect = self.connection.is_extended_connect_protocol_enabled();
-            let told = &self.upstream;
-            told.most.store(most.min(MAX_STREAMS), Ordering::Relaxed);
-            told.connect.store(connect, Ordering::Relaxed);
-            told.anything.store(true, Ordering::Relaxed);
-        }
-        let _ = ready!(polled);
+        let _ = ready!(Pin::new(&mut self.connection).poll(cx));
         Poll::Ready(())
     }
 }
@@ -140,8 +83,8 @@ pub(super) fn convert(request: &mut Request<OutgoingBody>, upstream: &Upstream) 
         .and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(match upstream.tls() {
-        Some(_) => Scheme::HTTPS,
-        None => Scheme::HTTP,
+        Some(_) => uri::Scheme::HTTPS,
+        None => uri::Scheme::HTTP,
     });
     parts.authority = authority.or_else(|| upstream.uri_authority().cloned());
     parts.path_and_query = parts
@@ -186,11 +129,8 @@ fn cause(error: &hyper::Error) -> Option<&h2::Error> {
     error.source()?.downcast_ref()
 }
 
-/// Streams before the upstream has said how many it takes: more might be refused. Others wait with hyper meanwhile, and not
-/// for connections that won't be needed.
-const UNTOLD: usize = 1;
-/// How long an upstream may take to begin.
-const BEGINNING: Duration = Duration::from_secs(1);
+/// Streams before the upstream has said how many it takes: more might be refused.
+pub(super) const UNTOLD: usize = 1;
 /// Streams of one connection at once, whatever more the upstream takes.
 pub(super) const MAX_STREAMS: usize = 100;
 /// What an upstream may send of one answer before it is read. All streams together have as much for each, so that
@@ -202,3 +142,42 @@ const MAX_HEAD: u32 = 64 * 1024;
 /// the kernel's own keep-alive finds a dead one sooner.
 const PING: Duration = Duration::from_secs(310);
 const PONG: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        body::RequestBody,
+        upstream::{Scheme, UpstreamConfig, Upstreams},
+    };
+
+    #[test]
+    fn a_request_that_was_not_sent_goes_over_http_1_1_as_it_was() {
+        let config = UpstreamConfig {
+            scheme: Scheme::Http,
+            host: "example.com".into(),
+            port: 8080,
+            socket: None,
+            proxy: None,
+            tls: Default::default(),
+            http2: Default::default(),
+            pool: Default::default(),
+        };
+        let upstream = Upstreams::default().intern(config).expect("a host");
+        for host in ["example.com:8080", "another.example"] {
+            let request = Request::get("/a?b=c").header(header::HOST, host);
+            let body = OutgoingBody::new(RequestBody::empty());
+            let mut request = request.body(body).expect("a request");
+            convert(&mut request, &upstream);
+            assert_eq!(
+                request.uri().to_string(),
+                format!("http://{host}/a?b=c"),
+                "the form of HTTP/2"
+            );
+            assert!(request.headers().is_empty());
+            revert(&mut request);
+            assert_eq!(request.uri(), "/a?b=c");
+            assert_eq!(request.headers()[header::HOST], host);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -14,8 +15,8 @@ use hyper::client::conn::http2::SendRequest;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    Http2, OutgoingBody, SendError, connect, connect::Multiplexed, http2::Told, pool::Pool,
-    resolve::Addresses,
+    Http2, OutgoingBody, SendError, connect, connect::Multiplexed, heard::Heard, http2::UNTOLD,
+    pool::Pool, resolve::Addresses,
 };
 use crate::clock::{Instant, Verdict, Watch, now};
 
@@ -38,8 +39,9 @@ struct State {
 struct Line {
     sender: SendRequest<OutgoingBody>,
     watch: Watch,
-    told: Arc<Told>,
-    /// How many there are.
+    heard: Heard,
+    since: Instant,
+    /// How many streams it has.
     streams: AtomicUsize,
     served: AtomicBool,
     peer: Option<SocketAddr>,
@@ -70,9 +72,9 @@ impl Stream {
         self.line.sender.clone()
     }
 
-    /// What its upstream has told of itself.
-    pub(super) fn told(&self) -> &Told {
-        &self.line.told
+    /// Why the upstream ended TLS, where it did.
+    pub(super) fn alert(&self) -> Option<io::Error> {
+        self.line.heard.alert()
     }
 
     /// The upstream asks for HTTP/1.1 from now on, where it may choose.
@@ -112,8 +114,8 @@ impl Pool {
         }
     }
 
-    /// Drops connections that have ended.
-    pub(super) fn sweep_lines(&self) {
+    /// Drops connections that have ended, and makes others where requests wait.
+    pub(super) fn sweep_lines(self: &Arc<Self>) {
         let ended: Vec<_> = {
             let mut state = self.lines();
             let addresses = self.upstream().addresses();
@@ -124,6 +126,7 @@ impl Pool {
             ended.collect()
         };
         drop(ended);
+        self.serve_waiting(DIAL);
     }
 
     /// Whether there is none.
@@ -148,7 +151,8 @@ impl Pool {
 
     fn dial_if_needed(self: &Arc<Self>, state: &mut State, limit: Duration) {
         let most = self.limits().max_connections;
-        if state.dialling || state.waiting.is_empty() || state.lines.len() >= most {
+        let settling = state.lines.last().is_some_and(|line| line.is_settling());
+        if state.dialling || settling || state.waiting.is_empty() || state.lines.len() >= most {
             return;
         }
         state.dialling = true;
@@ -162,17 +166,28 @@ impl Pool {
     async fn dial(&self) -> Result<Option<Line>, SendError> {
         let watch = self.watchdog().watch();
         let made = connect::connect_multiplexed(self.upstream(), &watch).await?;
-        Ok(made.map(|made| {
-            let Multiplexed { sender, told, peer } = made;
-            watch.within(self.limits().idle_timeout);
-            Line {
-                sender,
-                watch,
-                told,
-                streams: AtomicUsize::new(0),
-                served: AtomicBool::new(false),
-                peer,
-            }
+        let Some(Multiplexed {
+            sender,
+            mut heard,
+            peer,
+        }) = made
+        else {
+            return Ok(None);
+        };
+        // What is sent to one that takes nothing waits with h2, out of reach. One that speaks only when it is spoken to
+        // has one request for that.
+        if timeout(TELLING, heard.told()).await == Ok(false) {
+            return Err(heard.end());
+        }
+        watch.within(self.limits().idle_timeout);
+        Ok(Some(Line {
+            sender,
+            watch,
+            heard,
+            since: now(),
+            streams: AtomicUsize::new(0),
+            served: AtomicBool::new(false),
+            peer,
         }))
     }
 
@@ -239,7 +254,7 @@ impl State {
         let line = self.lines.iter().find(|line| {
             line.is_usable()
                 && addresses.are_still(line.peer)
-                && line.streams.load(Ordering::Relaxed) < line.told.most()
+                && line.streams.load(Ordering::Relaxed) < line.heard.most().unwrap_or(UNTOLD)
         })?;
         line.streams.fetch_add(1, Ordering::Relaxed);
         Some(Arc::clone(line))
@@ -249,6 +264,12 @@ impl State {
 impl Line {
     fn is_usable(&self) -> bool {
         !self.sender.is_closed() && self.watch.verdict() == Verdict::Live
+    }
+
+    /// Whether it is new, and its upstream has not said that it takes any stream: another would be of no use yet.
+    fn is_settling(&self) -> bool {
+        let takes_none = self.heard.most().unwrap_or(0) == 0;
+        takes_none && self.since.elapsed() < SETTLING && self.is_usable()
     }
 }
 
@@ -262,6 +283,10 @@ impl Drop for Stream {
     }
 }
 
+/// How long it is waited for that an upstream says how many streams it takes, which it does at once.
+const TELLING: Duration = Duration::from_millis(250);
+/// How long it has to say that it takes any, before another connection to it is tried.
+const SETTLING: Duration = Duration::from_secs(1);
 /// How long it is taken for granted that an upstream speaks no HTTP/2.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// For a connection that is made for those who wait, whose own deadlines go on.

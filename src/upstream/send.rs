@@ -17,6 +17,8 @@ use tokio::sync::oneshot;
 
 use super::{
     Answer, Http2, OutgoingBody, ResponseBody, Scheme, SendError, Upstream,
+    allowance::BEFORE_HEAD,
+    heard::alert,
     http2::{convert, is_invalid, is_unprocessed, revert, wants_older},
     mux::{Stream, Way},
     outgoing::Progress,
@@ -146,7 +148,7 @@ impl Pool {
         loop {
             let fresh = terms.fresh || unwritten >= MAX_STALE;
             let mut connection = self.check_out(timeouts.connect, fresh).await?;
-            connection.allowance.begin();
+            connection.allowance.begin(BEFORE_HEAD);
             begin(&connection.watch, progress.as_ref(), timeouts);
             match connection.sender.try_send_request(*request).await {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -257,8 +259,8 @@ fn classify_stream(
         SendError::Unprocessed(error)
     } else if is_unprocessed(&error) {
         SendError::Unprocessed(error)
-    } else if let Some(alert) = alert(&error) {
-        SendError::Tls(io::Error::new(io::ErrorKind::InvalidData, alert))
+    } else if let Some(alert) = stream.alert() {
+        SendError::Tls(alert)
     } else if is_invalid(&error) {
         SendError::Protocol(Some(error))
     } else {
@@ -318,7 +320,7 @@ fn classify(error: hyper::Error, connection: &Connection) -> SendError {
         SendError::HeadTimeout
     } else if error.is_user() {
         SendError::ClientBody(error)
-    } else if let Some(alert) = alert(&error) {
+    } else if let Some(alert) = told(&error).and_then(alert) {
         SendError::Tls(io::Error::new(io::ErrorKind::InvalidData, alert))
     } else if error.is_parse() || connection.allowance.is_spent() {
         SendError::Protocol(Some(error))
@@ -331,10 +333,8 @@ fn classify(error: hyper::Error, connection: &Connection) -> SendError {
 }
 
 /// In TLS 1.3 our certificate is judged after the handshake: the word on it comes in the place of an answer.
-fn alert(error: &hyper::Error) -> Option<rustls::Error> {
-    let io = error.source()?.downcast_ref::<io::Error>()?;
-    let found = io.get_ref()?.downcast_ref::<rustls::Error>()?;
-    matches!(found, rustls::Error::AlertReceived(_)).then(|| found.clone())
+fn told(error: &hyper::Error) -> Option<&io::Error> {
+    error.source()?.downcast_ref()
 }
 
 /// Connections found closed before a new one is made for certain.

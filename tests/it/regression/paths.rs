@@ -1,6 +1,9 @@
 //! The path that was checked is the path that is sent: no spelling reaches another route's credential.
 
-use crate::support::{TestProxy, Upstream};
+use crate::support::{
+    TestProxy, Upstream,
+    h2::{self, Frames, HEADERS, block, frame},
+};
 
 /// Two open routes and one with a credential, each with an upstream of its own.
 struct Rig {
@@ -124,26 +127,45 @@ fn backslashes_reach_no_other_route() {
 }
 
 /// 29: what stands behind a raw `#` is cut off by one and routed by another: it is never sent.
+///
+/// The parser of URIs that hyper and h2 share cuts it off before anybody here sees it, so that what is matched is what is
+/// sent; a refusal (RFC 9112, 3.2) is out of reach.
 #[test]
 fn a_fragment_is_never_sent_on() {
     let rig = Rig::new();
     let proxy = &rig.proxy;
-    for target in [
+    let targets = [
         "/public/a#/../../secret/x",
         "/public/#",
         "/public/a?b#c",
         "/#/secret/x",
-    ] {
+    ];
+    let mut by_http_2 = Frames::connect(proxy.address());
+    for (target, stream) in targets.into_iter().zip((1..).step_by(2)) {
         let answer = proxy.get(target);
         assert!(
             matches!(answer.status(), 200 | 400 | 404),
             "{target}: {answer:?}"
         );
+        let fields = [
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":path", target),
+            (":authority", "localhost"),
+        ];
+        let flags = h2::END_STREAM | h2::END_HEADERS;
+        by_http_2.write(frame(HEADERS, flags, stream, &block(&fields)));
+        assert!(by_http_2.next_of(HEADERS).is_some(), "{target}");
     }
-    for request in rig.open.requests() {
+    let sent: Vec<_> = rig.open.requests();
+    let sent: Vec<_> = sent.iter().map(|request| request.second()).collect();
+    for (one, other) in sent.iter().zip(&sent[1..]).step_by(2) {
+        assert_eq!(one, other, "both versions mean the same");
+    }
+    for target in sent {
         assert!(
-            !request.second().contains('#') && !request.second().contains("secret"),
-            "{request:?}"
+            !target.contains('#') && !target.contains("secret"),
+            "{target}"
         );
     }
     assert_eq!(rig.secret.requests(), []);

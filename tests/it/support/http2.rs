@@ -54,6 +54,18 @@ struct Before {
     connect: bool,
     /// SETTINGS_MAX_CONCURRENT_STREAMS.
     most: Option<u32>,
+    ends: Option<Ends>,
+}
+
+/// How a server ends its connections.
+#[derive(Clone, Copy)]
+pub enum Ends {
+    /// In order, each once so many requests have come by it: those are answered still.
+    InOrder(usize),
+    /// The first is closed, without a word, once so many requests have come by it.
+    Closed(usize),
+    /// The first does nothing more once so many requests have come by it, and stays open.
+    Silent(usize),
 }
 
 impl Before {
@@ -138,6 +150,21 @@ impl Http2Upstream {
         )
     }
 
+    /// Ends its connections in this way.
+    pub fn ending<F>(ends: Ends, script: impl Fn(Call) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let ends = Some(ends);
+        Self::run(
+            Before {
+                ends,
+                ..Before::default()
+            },
+            script,
+        )
+    }
+
     /// Answers every call with 200 and a short body.
     pub fn ok() -> Self {
         Self::start(|call| async move { call.answer(200, "ok").await })
@@ -198,13 +225,19 @@ async fn accept(listener: TcpListener, before: Before, log: Arc<Log>, script: Ar
             if before.going && connection == 0 {
                 return go_away(tcp).await;
             }
-            let builder = before.builder();
-            match before.tls {
-                None => serve(tcp, builder, log, script).await,
+            match before.tls.clone() {
+                None => serve(tcp, connection, &before, log, script).await,
                 Some(tls) => {
-                    let accepted = tokio_rustls::TlsAcceptor::from(tls).accept(tcp).await;
-                    if let Ok(tls) = accepted {
-                        serve(tls, builder, log, script).await;
+                    let accepting = tokio_rustls::TlsAcceptor::from(tls).accept(tcp);
+                    match accepting.into_fallible().await {
+                        Ok(mut tls) if tls.get_ref().1.alpn_protocol() == Some(b"http/1.1") => {
+                            serve_older(&mut tls).await;
+                        }
+                        Ok(tls) => serve(tls, connection, &before, log, script).await,
+                        // Closed with something unread, it would take the alert back.
+                        Err((_, mut tcp)) => {
+                            let _ = tokio::io::copy(&mut tcp, &mut tokio::io::sink()).await;
+                        }
                     }
                 }
             }
@@ -214,14 +247,27 @@ async fn accept(listener: TcpListener, before: Before, log: Arc<Log>, script: Ar
 
 async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin,
-    builder: h2::server::Builder,
+    connection: usize,
+    before: &Before,
     log: Arc<Log>,
     script: Arc<Script>,
 ) {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(before.most.unwrap_or(1000));
     let Ok(mut served) = builder.handshake(io).await else {
         return;
     };
+    let mut served_here = 0;
     while let Some(Ok((request, respond))) = served.accept().await {
+        served_here += 1;
+        match before.ends {
+            Some(Ends::InOrder(most)) if served_here == most => served.graceful_shutdown(),
+            Some(Ends::Closed(most)) if served_here == most && connection == 0 => return,
+            Some(Ends::Silent(most)) if served_here == most && connection == 0 => {
+                std::future::pending().await
+            }
+            _ => {}
+        }
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, ());
         let number = {
@@ -236,6 +282,16 @@ async fn serve(
             respond,
         }));
     }
+}
+
+/// Answers whatever comes, for a client that agreed on HTTP/1.1.
+async fn serve_older(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let mut seen = [0; 16 * 1024];
+    let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nolder";
+    if io.read(&mut seen).await.is_ok() {
+        let _ = io.write_all(answer).await;
+    }
+    while matches!(io.read(&mut seen).await, Ok(1..)) {}
 }
 
 /// Preface and a request, then: my settings, and none of yours was read.

@@ -24,7 +24,7 @@ pub use self::{
     canary::{SECRET, check, logged_lines, token},
     client::{Answer, Client},
     h2::H2,
-    http2::{Call, Http2Upstream},
+    http2::{Call, Ends, Http2Upstream},
     process::{Process, bearerd},
     proxy::{TestProxy, text_of},
     relay::Relay,

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Version};
 
 use crate::support::{
-    Authority, Call, Gate, Http2Upstream, TestProxy, TokenEndpoint, Upstream, credentials, token,
-    until,
+    Authority, Call, Gate, H2, Http2Upstream, TestProxy, TokenEndpoint, Upstream, credentials, h2,
+    token, until,
 };
 
 /// A route for everything to an upstream that is known to speak HTTP/2 in clear.
-fn known(upstream: &Http2Upstream, more: &str) -> String {
+pub(super) fn known(upstream: &Http2Upstream, more: &str) -> String {
     format!(
         "routes:\n  - name: all\n    match: /\n    upstream: {{ url: 'http://{}/', http2: prior_knowledge }}\n{more}",
         upstream.address()
@@ -25,14 +25,14 @@ fn known(upstream: &Http2Upstream, more: &str) -> String {
 }
 
 /// The same over TLS.
-fn secured(port: u16, authority: &Authority, http2: &str) -> String {
+pub(super) fn secured(port: u16, authority: &Authority, http2: &str) -> String {
     format!(
         "routes:\n  - match: /\n    upstream:\n      url: 'https://localhost:{port}/'\n      tls: {{ ca: {} }}\n{http2}",
         authority.file().display()
     )
 }
 
-fn offering(authority: &Authority, protocols: &[&str]) -> Arc<rustls::ServerConfig> {
+pub(super) fn offering(authority: &Authority, protocols: &[&str]) -> Arc<rustls::ServerConfig> {
     let mut config = (*authority.server("localhost")).clone();
     config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
     Arc::new(config)
@@ -155,7 +155,7 @@ fn requests_at_the_same_time_share_a_connection() {
 }
 
 /// Answers once the gate is open.
-fn held(most: Option<u32>, gate: &Gate) -> Http2Upstream {
+pub(super) fn held(most: Option<u32>, gate: &Gate) -> Http2Upstream {
     let gate = gate.clone();
     let script = move |call: Call| {
         let gate = gate.clone();
@@ -254,7 +254,7 @@ fn what_an_upstream_that_goes_away_has_not_read_is_sent_to_its_next_connection()
 fn refusing(count: usize) -> Http2Upstream {
     Http2Upstream::start(move |mut call: Call| async move {
         if call.number < count {
-            call.respond.send_reset(h2::Reason::REFUSED_STREAM);
+            call.respond.send_reset(::h2::Reason::REFUSED_STREAM);
         } else {
             let (body, _) = call.read().await;
             let mut stream = call.head(200);
@@ -284,7 +284,7 @@ fn a_request_that_was_refused_unread_is_sent_once_more_whatever_its_method() {
 fn a_request_that_was_reset_after_it_was_read_is_not_sent_again() {
     let upstream = Http2Upstream::start(|mut call: Call| async move {
         call.read().await;
-        call.respond.send_reset(h2::Reason::INTERNAL_ERROR);
+        call.respond.send_reset(::h2::Reason::INTERNAL_ERROR);
     });
     let proxy = TestProxy::start(&known(&upstream, ""));
     let answer = proxy.post("/", b"abc");
@@ -329,7 +329,7 @@ fn endless(resets: &Arc<AtomicUsize>) -> Http2Upstream {
             let mut stream = call.head(200);
             let _ = stream.send_data(Bytes::from_static(b"abc"), false);
             let reason = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
-            if matches!(reason, Ok(h2::Reason::CANCEL)) {
+            if matches!(reason, Ok(::h2::Reason::CANCEL)) {
                 resets.fetch_add(1, Ordering::SeqCst);
             }
         }
@@ -418,7 +418,7 @@ fn a_cut_answer_is_cut_toward_the_client() {
         let mut stream = call.head(200);
         let _ = stream.send_data(Bytes::from_static(b"abc"), false);
         tokio::time::sleep(Duration::from_millis(100)).await;
-        stream.send_reset(h2::Reason::INTERNAL_ERROR);
+        stream.send_reset(::h2::Reason::INTERNAL_ERROR);
     });
     let proxy = TestProxy::start(&known(&upstream, ""));
     let answer = proxy.get("/");
@@ -430,24 +430,21 @@ fn a_cut_answer_is_cut_toward_the_client() {
 fn who_does_not_read_an_answer_holds_up_no_other() {
     let upstream = Http2Upstream::start(|mut call: Call| async move {
         let mut stream = call.head(200);
-        // Far more than the kernel's buffers and one stream's window hold.
-        stream.reserve_capacity(LARGE);
-        let _ = stream.send_data(vec![b'x'; LARGE].into(), true);
+        // Far more than one stream's window holds.
+        stream.reserve_capacity(LARGE.len());
+        let _ = stream.send_data(Bytes::from_static(LARGE), true);
     });
     let proxy = TestProxy::start(&known(&upstream, ""));
-    let _stalled: Vec<_> = (0..6)
-        .map(|_| {
-            let mut client = proxy.connect();
-            client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-            client.head();
-            client
-        })
+    // All streams of the connection but one.
+    let mut client = H2::connect(proxy.address());
+    let stalled: Vec<_> = (0..99)
+        .map(|_| client.start(h2::get("/"), true).head().unwrap())
         .collect();
-    assert_eq!(proxy.get("/").body.len(), LARGE);
-    assert_eq!(upstream.connections(), 1);
+    assert_eq!(proxy.get("/").body.len(), LARGE.len());
+    assert_eq!((stalled.len(), upstream.connections()), (99, 1));
 }
 
-const LARGE: usize = 8 << 20;
+static LARGE: &[u8] = &[b'x'; 8 << 20];
 
 #[test]
 fn a_head_without_end_is_502() {

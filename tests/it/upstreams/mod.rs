@@ -1,4 +1,5 @@
 //! How requests get to upstreams: the protocols, the sockets, what stands in between.
 
 mod http2;
+mod http2_faults;
 mod ways;
