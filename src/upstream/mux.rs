@@ -41,6 +41,8 @@ struct Line {
     watch: Watch,
     heard: Heard,
     since: Instant,
+    /// How many frames had come, and when, as a request began to wait for the next one.
+    quiet: Mutex<(usize, Instant)>,
     /// How many streams it has.
     streams: AtomicUsize,
     served: AtomicBool,
@@ -61,6 +63,7 @@ pub(super) enum Way {
 pub(super) struct Stream {
     line: Arc<Line>,
     pool: Arc<Pool>,
+    answered: bool,
     pub(super) watch: Watch,
     /// Whether the connection had served a request before.
     pub(super) reused: bool,
@@ -70,6 +73,11 @@ impl Stream {
     /// The connection that it belongs to.
     pub(super) fn sender(&self) -> SendRequest<OutgoingBody> {
         self.line.sender.clone()
+    }
+
+    /// The head of its answer has come.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
     }
 
     /// Why the upstream ended TLS, where it did.
@@ -141,8 +149,10 @@ impl Pool {
     /// `line` has a stream more already.
     fn begin(self: &Arc<Self>, line: Arc<Line>) -> Stream {
         line.watch.rest();
+        line.wait_for_word();
         Stream {
             reused: line.served.swap(true, Ordering::Relaxed),
+            answered: false,
             watch: self.watchdog().watch(),
             pool: Arc::clone(self),
             line,
@@ -183,6 +193,7 @@ impl Pool {
         Ok(Some(Line {
             sender,
             watch,
+            quiet: Mutex::new((heard.frames(), now())),
             heard,
             since: now(),
             streams: AtomicUsize::new(0),
@@ -266,6 +277,21 @@ impl Line {
         !self.sender.is_closed() && self.watch.verdict() == Verdict::Live
     }
 
+    /// A request waits for an answer: since now, unless another has heard nothing either.
+    fn wait_for_word(&self) {
+        let frames = self.heard.frames();
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        if quiet.0 != frames {
+            *quiet = (frames, now());
+        }
+    }
+
+    /// Whether requests have waited for long, and nothing at all came.
+    fn is_silent(&self) -> bool {
+        let (frames, since) = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        frames == self.heard.frames() && since.elapsed() >= SILENCE
+    }
+
     /// Whether it is new, and its upstream has not said that it takes any stream: another would be of no use yet.
     fn is_settling(&self) -> bool {
         let takes_none = self.heard.most().unwrap_or(0) == 0;
@@ -275,6 +301,10 @@ impl Line {
 
 impl Drop for Stream {
     fn drop(&mut self) {
+        if !self.answered && self.line.is_silent() {
+            // It may be dead, which only the kernel finds out, and late: it takes no more, and ends with its last stream.
+            self.line.watch.kill();
+        }
         if self.line.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.line.watch.within(self.pool.limits().idle_timeout);
         }
@@ -287,6 +317,8 @@ impl Drop for Stream {
 const TELLING: Duration = Duration::from_millis(250);
 /// How long it has to say that it takes any, before another connection to it is tried.
 const SETTLING: Duration = Duration::from_secs(1);
+/// A connection is silent when nothing came for so long while requests waited: short deadlines alone don't make it so.
+const SILENCE: Duration = Duration::from_secs(2);
 /// How long it is taken for granted that an upstream speaks no HTTP/2.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// For a connection that is made for those who wait, whose own deadlines go on.

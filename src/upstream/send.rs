@@ -192,7 +192,7 @@ impl Pool {
         let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
         let accept = key.filter(|_| terms.websocket).map(websocket::accept);
         for _ in 0..=MAX_STALE {
-            let Way::Stream(stream) = self.stream(terms.timeouts.connect).await? else {
+            let Way::Stream(mut stream) = self.stream(terms.timeouts.connect).await? else {
                 return Ok(ControlFlow::Continue(request));
             };
             convert(&mut request, self.upstream());
@@ -210,6 +210,7 @@ impl Pool {
                     return Ok(ControlFlow::Break(response));
                 }
                 Some(Ok(mut response)) => {
+                    stream.answered();
                     // Toward the client it is what its connection speaks.
                     *response.version_mut() = Version::HTTP_11;
                     let held = Held::Stream(stream);

@@ -42,6 +42,39 @@ fn an_upstream_that_takes_no_stream_is_waited_for_no_longer_than_for_a_connectio
 }
 
 #[test]
+fn a_connection_that_has_gone_silent_gets_no_more_requests() {
+    let upstream = Http2Upstream::ending(Ends::Silent(2), |call| async move {
+        call.answer(200, "ok").await
+    });
+    let proxy = TestProxy::start(&known(&upstream, "    timeouts: { response_head: 2s }\n"));
+    assert_eq!(proxy.get("/").text(), "ok");
+    assert_eq!(proxy.get("/").code(), "upstream_timeout");
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").text(), "ok");
+    }
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn a_client_that_waited_for_long_finds_a_silent_connection_out_as_well() {
+    let upstream = Http2Upstream::ending(Ends::Silent(2), |call| async move {
+        call.answer(200, "ok").await
+    });
+    let proxy = TestProxy::start(&known(&upstream, ""));
+    assert_eq!(proxy.get("/").text(), "ok");
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(2200));
+    client.reset();
+    let metrics = proxy.app.metrics();
+    until("it is known to have left", || {
+        metrics.process().connections_open.get() == 0
+    });
+    assert_eq!(proxy.get("/").text(), "ok");
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
 fn an_upstream_that_refuses_our_certificate_is_502_with_its_own_code() {
     let authority = Authority::new("h2-alert");
     let mut config = (*authority.server_of_known_clients("localhost")).clone();
