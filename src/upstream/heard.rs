@@ -1,5 +1,5 @@
-//! What an HTTP/2 connection hears of its upstream and hyper does not tell: whether anything comes at all, and how many
-//! streams it takes.
+//! What an HTTP/2 connection hears of its upstream and hyper does not tell: whether anything comes at all, how many streams
+//! it takes, and how much comes before the heads of answers.
 
 use std::{
     io,
@@ -11,13 +11,14 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{SendError, http2::MAX_STREAMS, metered::Meter};
-use crate::frames::{ACK, Frames, Part, SETTINGS};
+use super::{SendError, allowance::Allowance, http2::MAX_STREAMS, metered::Meter};
+use crate::frames::{ACK, CONTINUATION, Frames, HEADER, HEADERS, Part, SETTINGS};
 
 /// What is known of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Heard {
     frames: Arc<AtomicUsize>,
+    heads: Allowance,
     most: watch::Receiver<Option<usize>>,
     alert: Arc<OnceLock<rustls::Error>>,
 }
@@ -31,6 +32,7 @@ pub(super) struct Ear {
     /// One of its entries, as far as it has come.
     entry: Vec<u8>,
     count: Arc<AtomicUsize>,
+    heads: Allowance,
     most: watch::Sender<Option<usize>>,
     alert: Arc<OnceLock<rustls::Error>>,
 }
@@ -39,6 +41,7 @@ impl Heard {
     /// Nothing yet, and who listens.
     pub(super) fn new() -> (Self, Ear) {
         let count = Arc::<AtomicUsize>::default();
+        let heads = Allowance::new();
         let (sender, receiver) = watch::channel(None);
         let alert = Arc::<OnceLock<_>>::default();
         let ear = Ear {
@@ -46,11 +49,13 @@ impl Heard {
             settings: false,
             entry: Vec::with_capacity(ENTRY),
             count: Arc::clone(&count),
+            heads: heads.clone(),
             most: sender,
             alert: Arc::clone(&alert),
         };
         let heard = Self {
             frames: count,
+            heads,
             most: receiver,
             alert,
         };
@@ -86,13 +91,27 @@ impl Heard {
         let alert = self.alert.get()?.clone();
         Some(io::Error::new(io::ErrorKind::InvalidData, alert))
     }
+
+    /// Another stream has begun, or the head of an answer has come: so much may come before the next.
+    pub(super) fn expect_heads(&self) {
+        self.heads.begin(HEADS);
+    }
+
+    /// Whether more came.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.heads.is_spent()
+    }
 }
 
 impl Ear {
-    fn begin(&mut self, kind: u8, flags: u8) {
+    fn begin(&mut self, kind: u8, flags: u8, length: usize) -> io::Result<()> {
         self.count.fetch_add(1, Ordering::Relaxed);
         self.settings = kind == SETTINGS && flags & ACK == 0;
         self.entry.clear();
+        match kind {
+            HEADERS | CONTINUATION => self.heads.take(HEADER + length),
+            _ => Ok(()),
+        }
     }
 
     /// RFC 9113, 6.5.1.
@@ -118,7 +137,11 @@ impl Meter for Ear {
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let Some(part) = self.frames.next(&mut bytes) {
             match part {
-                Part::Header { kind, flags, .. } => self.begin(kind, flags),
+                Part::Header {
+                    kind,
+                    flags,
+                    length,
+                } => self.begin(kind, flags, length)?,
                 Part::Payload(bytes) if self.settings => self.read_settings(bytes),
                 Part::Payload(_) => {}
             }
@@ -150,6 +173,8 @@ pub(super) fn alert(error: &io::Error) -> Option<rustls::Error> {
 /// Bytes of one entry of SETTINGS.
 const ENTRY: usize = 6;
 const MAX_CONCURRENT_STREAMS: u16 = 3;
+/// Bytes of heads: the largest for each stream at once, each with interim answers and trailers.
+const HEADS: usize = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -189,5 +214,25 @@ mod tests {
         read(&settings(0, &[(MAX_CONCURRENT_STREAMS, 7)]));
         read(&settings(0, &[(4, 100)]));
         assert_eq!(heard.most(), Some(7));
+    }
+
+    #[test]
+    fn heads_without_end_are_too_much_and_bodies_are_not() {
+        let (heard, mut ear) = Heard::new();
+        heard.expect_heads();
+        let mut frame = |kind| {
+            let head = [0, 0x40, 0, kind, 0, 0, 0, 0, 1];
+            ear.read(&head).and_then(|()| ear.read(&[0; 0x4000]))
+        };
+        for _ in 0..2 * HEADS / 0x4000 {
+            frame(0).expect("DATA is the client's to bound");
+        }
+        for _ in 0..HEADS / 0x4000 / 2 {
+            frame(HEADERS).expect("half of it");
+        }
+        heard.expect_heads();
+        let many = (0..HEADS / 0x4000).map(|_| frame(CONTINUATION));
+        assert!(many.filter(|read| read.is_err()).count() > 0);
+        assert!(heard.is_flooded());
     }
 }

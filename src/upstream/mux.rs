@@ -78,11 +78,17 @@ impl Stream {
     /// The head of its answer has come.
     pub(super) fn answered(&mut self) {
         self.answered = true;
+        self.line.heard.expect_heads();
     }
 
     /// Why the upstream ended TLS, where it did.
     pub(super) fn alert(&self) -> Option<io::Error> {
         self.line.heard.alert()
+    }
+
+    /// Whether the upstream sent far more than the heads of answers.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.line.heard.is_flooded()
     }
 
     /// The upstream asks for HTTP/1.1 from now on, where it may choose.
@@ -150,6 +156,7 @@ impl Pool {
     fn begin(self: &Arc<Self>, line: Arc<Line>) -> Stream {
         line.watch.rest();
         line.wait_for_word();
+        line.heard.expect_heads();
         Stream {
             reused: line.served.swap(true, Ordering::Relaxed),
             answered: false,

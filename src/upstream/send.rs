@@ -262,7 +262,7 @@ fn classify_stream(
         SendError::Unprocessed(error)
     } else if let Some(alert) = stream.alert() {
         SendError::Tls(alert)
-    } else if is_invalid(&error) {
+    } else if is_invalid(&error) || stream.is_flooded() {
         SendError::Protocol(Some(error))
     } else {
         SendError::Reset {

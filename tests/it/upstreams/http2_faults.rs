@@ -256,6 +256,23 @@ fn flooding(frame: Vec<u8>) -> SocketAddr {
 }
 
 #[test]
+fn interim_answers_without_end_are_no_answer() {
+    // `:status: 103` and `link`, literally.
+    let mut block = b"\x08\x03103\x00\x04link\x7f\xe1\x5d".to_vec();
+    block.resize(block.len() + 0x60 + 0x7f + (0x5d << 7) + 1, b'x');
+    let early = h2::frame(h2::HEADERS, h2::END_HEADERS, 1, &block);
+    let proxy = TestProxy::start(&format!(
+        "routes:\n  - match: /\n    upstream: {{ url: 'http://{}/', http2: prior_knowledge }}\n",
+        flooding(early)
+    ));
+    let answer = proxy.get("/");
+    assert_eq!(
+        (answer.status(), answer.code()),
+        (502, "upstream_protocol".into())
+    );
+}
+
+#[test]
 fn no_request_is_lost_to_connections_that_go_away_under_load() {
     let upstream = Http2Upstream::ending(Ends::InOrder(10), |call| async move {
         call.answer(200, "ok").await
