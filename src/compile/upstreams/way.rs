@@ -66,6 +66,8 @@ fn proxy(
             Some(basic(username, &password))
         }
         (Some(username), Some(_)) => {
+            // What stands behind it may be the password.
+            decoder.marks.hide(username.span);
             decoder.push(Diagnostic::error(username.span, "a user name has no `:`"));
             return None;
         }
