@@ -86,7 +86,7 @@ impl App {
         inherited: Inherited,
     ) -> Result<(Self, Report), LoadError> {
         let credentials = Credentials::new(control.clone());
-        let upstreams = Upstreams::default();
+        let upstreams = Upstreams::checked_on(control.clone());
         let key_sets = KeySets::new(control.clone());
         let tls_servers = TlsServers::default();
         let metrics = Metrics::new();

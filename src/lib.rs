@@ -39,6 +39,7 @@
 //! | login | a path at which the vendor hands out tokens; clients get none of them there |
 //! | placeholder | what a client that insists on logging in holds instead of a token |
 //! | successor | a source with other secrets than the one in use: tried while that serves |
+//! | target | one of several places of an upstream; those that fail are left out for a while |
 //! | lease | a credential that may be sent now; tells its generation |
 //! | bound, proof | a token may serve only with a key (`credentials::ProofKey`); a proof shows that key for one request |
 //! | flight | the one fetch of a slot that everybody waits for |

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tower::{Service, ServiceBuilder};
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use super::{CredentialJson, Readiness, RouteJson, Status, Surface, rotate};
+use super::{CredentialJson, Readiness, RouteJson, Status, Surface, rotate, views::upstreams};
 use crate::{routes, telemetry::metrics};
 
 /// Answers one connection's requests; `own` is the address it came in at, none for a unix socket.
@@ -82,6 +82,7 @@ async fn answer(
                 .map(|it| RouteJson::from(&**it))
                 .collect::<Vec<_>>(),
         ),
+        ("/api/upstreams", Surface::Admin) => json(&upstreams(&status.routes())),
         ("/api/credentials", Surface::Admin) => {
             let views = status.credentials().views();
             json(

@@ -1,6 +1,7 @@
 //! What the listeners for operators know of the running proxy.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{
         Arc,
@@ -9,11 +10,13 @@ use std::{
     time::Duration,
 };
 
+use super::views::several;
 use crate::{
     clock::{self, Instant},
     credentials::{CredentialView, Credentials, SlotState, Verifications},
     routes::Route,
     telemetry::metrics::{Metrics, Samples, table},
+    upstream::TargetState,
 };
 
 /// A view of the running proxy. Cheap to clone.
@@ -40,10 +43,13 @@ impl Status {
     ) -> Self {
         let shown = credentials.clone();
         metrics.collect_from(move |samples| collect(&shown, samples));
+        let routes: Arc<Routes> = Arc::new(routes);
+        let routed = Arc::clone(&routes);
+        metrics.collect_from(move |samples| collect_targets(&routed(), samples));
         Self(Arc::new(Inner {
             metrics,
             credentials,
-            routes: Box::new(routes),
+            routes,
             began: clock::now(),
             warm: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -153,10 +159,33 @@ fn collect_verifications(of_a_name: &[CredentialView], samples: &mut Samples) {
     samples.gauge(&table::CREDENTIAL_SECRET_REFUSED, &[name], is);
 }
 
+/// The targets of every upstream that has several. Two upstreams of one origin can share a target: it is there once.
+fn collect_targets(routes: &[Arc<Route>], samples: &mut Samples) {
+    let mut seen = HashSet::new();
+    for (upstream, targets) in several(routes) {
+        for (target, view) in targets.views() {
+            if !seen.insert((upstream.clone(), target.clone())) {
+                continue;
+            }
+            let labels = [&*upstream, &*target];
+            let up = if view.state == TargetState::Up {
+                1.0
+            } else {
+                0.0
+            };
+            samples.gauge(&table::TARGET_UP, &labels, up);
+            samples.gauge(&table::TARGET_REQUESTS, &labels, view.requests as f64);
+            samples.counter(&table::TARGET_EJECTIONS, &labels, view.ejections);
+        }
+    }
+}
+
+type Routes = dyn Fn() -> Vec<Arc<Route>> + Send + Sync;
+
 struct Inner {
     metrics: Metrics,
     credentials: Credentials,
-    routes: Box<dyn Fn() -> Vec<Arc<Route>> + Send + Sync>,
+    routes: Arc<Routes>,
     began: Instant,
     warm: AtomicBool,
     draining: AtomicBool,

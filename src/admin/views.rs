@@ -1,13 +1,13 @@
 //! Routes and credentials as JSON: view types, which have no field that could hold a secret.
 
-use std::time::Duration;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
 use crate::{
     credentials::{CredentialView, FailureKind},
     routes::{Allow, Route},
-    upstream::Scheme,
+    upstream::{Scheme, Targets},
 };
 
 /// One route.
@@ -42,6 +42,56 @@ impl From<&Route> for RouteJson {
             },
         }
     }
+}
+
+/// An upstream at several places.
+#[derive(Debug, Serialize)]
+pub(super) struct UpstreamJson {
+    upstream: String,
+    targets: Vec<TargetJson>,
+}
+
+/// One of its places. Times are in seconds.
+#[derive(Debug, Serialize)]
+struct TargetJson {
+    target: String,
+    /// `up`, `left_out` for its failures, or `unhealthy` as its checks have it.
+    state: &'static str,
+    failures: u32,
+    left_out_for: Option<f64>,
+    /// Under way.
+    requests: usize,
+    ejections: u64,
+}
+
+/// Those of `routes`, each once.
+pub(super) fn upstreams(routes: &[Arc<Route>]) -> Vec<UpstreamJson> {
+    let each = several(routes);
+    each.map(|(upstream, targets)| UpstreamJson {
+        upstream,
+        targets: targets
+            .views()
+            .map(|(target, view)| TargetJson {
+                target,
+                state: view.state.as_str(),
+                failures: view.failures,
+                left_out_for: view.left_out_for.map(|it| it.as_secs_f64()),
+                requests: view.requests,
+                ejections: view.ejections,
+            })
+            .collect(),
+    })
+    .collect()
+}
+
+/// The upstreams of `routes` that are at several places, each once, with its origin.
+pub(super) fn several(routes: &[Arc<Route>]) -> impl Iterator<Item = (String, &Targets)> {
+    let mut seen = HashSet::new();
+    routes.iter().filter_map(move |route| {
+        let targets = route.targets.as_deref()?;
+        let new = seen.insert(std::ptr::from_ref(targets));
+        new.then(|| (route.upstream.origin(), targets))
+    })
 }
 
 /// One credential. Times are in seconds.

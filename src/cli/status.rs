@@ -33,7 +33,31 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let json = serde_json::to_string_pretty(&all).unwrap_or_default();
         return output::data(json + "\n");
     }
-    output::data(table(&all) + &paused(&all) + &successors(&all))
+    // One of an older version has none to tell of.
+    let upstreams = operator::ask(args.config.as_deref(), Method::GET, "/api/upstreams")?;
+    let upstreams = serde_json::from_slice(&upstreams.body).unwrap_or_default();
+    output::data(table(&all) + &targets(&upstreams) + &paused(&all) + &successors(&all))
+}
+
+/// A line for each target that no requests go to.
+fn targets(upstreams: &Value) -> String {
+    let mut text = String::new();
+    for upstream in upstreams.as_array().into_iter().flatten() {
+        for target in upstream["targets"].as_array().into_iter().flatten() {
+            let why = match (target["state"].as_str(), target["left_out_for"].as_f64()) {
+                (Some("unhealthy"), _) => "fails its checks".to_owned(),
+                (Some("left_out"), left) => {
+                    let left = span(left.unwrap_or_default());
+                    format!("has failed too often in a row: left out for {left}")
+                }
+                _ => continue,
+            };
+            let name = |it: &Value| it.as_str().unwrap_or("-").to_owned();
+            let (place, origin) = (name(&target["target"]), name(&upstream["upstream"]));
+            let _ = writeln!(text, "{place} of {origin} {why}");
+        }
+    }
+    text
 }
 
 /// A line for each changed secret that is not in use, after an empty one.
@@ -185,6 +209,21 @@ mod tests {
             ["x", "static", "empty", "-", "-", "-", "0", "0", "0"]
         );
         assert_eq!(span(90_000.0), "1d1h");
+    }
+
+    #[test]
+    fn a_target_that_gets_no_requests_is_told() {
+        let upstreams = serde_json::json!([{ "upstream": "https://app.test", "targets": [
+            { "target": "a:1", "state": "up", "left_out_for": null },
+            { "target": "b:1", "state": "left_out", "left_out_for": 9.6 },
+            { "target": "c:1", "state": "unhealthy", "left_out_for": null },
+        ] }]);
+        assert_eq!(
+            targets(&upstreams),
+            "b:1 of https://app.test has failed too often in a row: left out for 10s\n\
+             c:1 of https://app.test fails its checks\n"
+        );
+        assert_eq!(targets(&Value::Null), "");
     }
 
     #[test]

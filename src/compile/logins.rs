@@ -199,7 +199,8 @@ fn is_at(endpoint: &HttpUrl, target: &Target) -> bool {
             Some(host.host()) == canonical(endpoint).as_ref().map(Authority::host)
         }),
     };
-    by_host || same_server(endpoint, &target.url)
+    let by_place = target.places.iter().any(|it| same_server(endpoint, it));
+    by_host || by_place || same_server(endpoint, &target.url)
 }
 
 /// A vendor's `http` and `https` are one server, where neither says a port; so are all names of this machine.

@@ -15,11 +15,12 @@ use crate::{
     },
     routes::{HostHeader, host::Authority, pattern::PathPattern},
     upstream::{
-        ClientIdentity, Http2, PoolConfig, Scheme, TlsConfig, TlsError, Upstream, UpstreamConfig,
-        UpstreamError, Upstreams,
+        self, ClientIdentity, Http2, PoolConfig, Scheme, TlsConfig, TlsError, Upstream,
+        UpstreamConfig, UpstreamError, Upstreams,
     },
 };
 
+mod several;
 mod way;
 
 use way::Way;
@@ -28,7 +29,11 @@ use way::Way;
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) upstream: Arc<Upstream>,
+    /// Where it is at several places; the first of them is `upstream`.
+    pub(super) targets: Option<Arc<upstream::Targets>>,
     pub(super) url: Sp<HttpUrl>,
+    /// Where connections go instead, where it is at several places.
+    pub(super) places: Vec<HttpUrl>,
     pub(super) host_header: HostHeader,
     pub(super) timeouts: Option<Sp<RawTimeouts>>,
     pub(super) danger_plaintext: bool,
@@ -86,9 +91,13 @@ pub(super) fn target(
     }
     let host_header = host_header(raw, decoder);
     let way = way::compile(raw, decoder, resolver);
+    let several = several::compile(raw, decoder);
     let tls = tls(raw, decoder, resolver)?;
-    let Way { socket, proxy } = way?;
-    let is_local = way::is_local(url, socket.as_deref(), proxy.as_ref());
+    let (Way { socket, proxy }, several) = (way?, several?);
+    let is_local = match &several {
+        Some(several) => several.are_local,
+        None => way::is_local(url, socket.as_deref(), proxy.as_ref()),
+    };
     let config = UpstreamConfig {
         scheme: if url.https {
             Scheme::Https
@@ -98,6 +107,8 @@ pub(super) fn target(
         host: url.host.clone(),
         port: url.port_or_default(),
         socket,
+        target: None,
+        health: several.as_ref().and_then(|it| it.health.clone()),
         proxy,
         tls,
         http2: match raw.http2.as_ref().map(|it| it.value) {
@@ -107,10 +118,16 @@ pub(super) fn target(
         },
         pool,
     };
-    match known.intern(config) {
-        Ok(upstream) => Some(Target {
+    let made = match &several {
+        None => known.intern(config).map(|upstream| (upstream, None)),
+        Some(several) => several.intern(&config, known),
+    };
+    match made {
+        Ok((upstream, targets)) => Some(Target {
             upstream,
+            targets,
             url: url.clone(),
+            places: several.map_or_else(Vec::new, |several| several.places),
             host_header: host_header?,
             timeouts: raw.timeouts.clone(),
             danger_plaintext: raw.danger_plaintext.value,

@@ -34,7 +34,10 @@ pub use self::{
     },
     store::{RawFileStore, RawRedisStore, RawStore},
     subject::SubjectSetting,
-    upstream::{HostHeaderSetting, Http2, RawProxy, RawUpstream, UpstreamRef, UpstreamTls},
+    upstream::{
+        Balance, HostHeaderSetting, Http2, RawHealth, RawProxy, RawUpstream, TargetAddress,
+        TargetList, UpstreamRef, UpstreamTls,
+    },
 };
 
 config_struct! {

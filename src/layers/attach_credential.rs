@@ -62,14 +62,14 @@ impl Credentialed {
         self.routed.route()
     }
 
-    /// Whether its connection died, where this is the replay.
-    pub(super) fn died(&self) -> bool {
-        self.routed.died()
-    }
-
     /// What the client sent.
     pub fn headers(&self) -> &HeaderMap {
         &self.routed.head().headers
+    }
+
+    /// The same before it had a credential.
+    pub(super) fn routed(&self) -> &Routed {
+        &self.routed
     }
 
     /// Takes it apart.

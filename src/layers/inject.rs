@@ -34,7 +34,7 @@ use crate::{
     credentials::{Bound, Lease},
     injectors::{RenderError, Rendered},
     routes::{HostHeader, Route, host::Authority, path},
-    upstream::{OutgoingBody, Terms},
+    upstream::{OutgoingBody, Terms, Tried},
 };
 
 /// Rewrites the request on its way out and the response's head on its way back.
@@ -57,6 +57,7 @@ pub struct Outbound {
     request: Box<Request<OutgoingBody>>,
     route: Arc<Route>,
     terms: Terms,
+    tried: Tried,
     since: Instant,
 }
 
@@ -64,6 +65,11 @@ impl Outbound {
     /// When it was free to go.
     pub fn since(&self) -> Instant {
         self.since
+    }
+
+    /// The targets that it was sent to in vain.
+    pub fn tried(&self) -> Tried {
+        self.tried
     }
 
     /// The request, the route that says where to, and what is agreed for it.
@@ -155,8 +161,8 @@ pub fn preview(
 fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
     let put = put(&request)?;
     let bound = request.lease().and_then(Lease::bound).cloned();
-    let since = request.received();
-    let (until, died) = (until(&request), request.died());
+    let (since, until) = (request.received(), until(&request));
+    let (tried, died) = (request.routed().tried(), request.routed().died());
     let (mut boxed, body, connection, route, prefix) = request.into_parts();
     let head = &mut *boxed;
     let websocket = route.websocket && websocket::is_asked_for(head, body.is_empty());
@@ -187,6 +193,7 @@ fn outbound(request: Credentialed) -> Result<(Outbound, Origin, bool), Error> {
         request,
         route,
         terms,
+        tried,
         since,
     };
     Ok((outbound, origin, callers_own))

@@ -25,6 +25,7 @@ use crate::{
         Route,
         table::{Found, RequestView},
     },
+    upstream::Tried,
 };
 
 /// Refuses requests that no route matches, or not for this caller.
@@ -57,6 +58,8 @@ pub struct Routed {
     died: bool,
     /// Who called, where the route's credential depends on it.
     caller: Caller,
+    /// The targets that it was sent to in vain, where this is a replay.
+    tried: Tried,
 }
 
 impl Routed {
@@ -110,9 +113,19 @@ impl Routed {
         self.refused = Some((lease, status));
     }
 
+    /// Marks it as the replay after it was sent to `target` in vain.
+    pub(super) fn mark_tried(&mut self, target: u8) {
+        self.tried.add(target);
+    }
+
     /// Marks it as the replay after its connection died.
     pub(super) fn mark_died(&mut self) {
         self.died = true;
+    }
+
+    /// The targets that it was sent to in vain.
+    pub(super) fn tried(&self) -> Tried {
+        self.tried
     }
 
     /// Marks that it begins again now: after a wait, or as a replay.
@@ -137,6 +150,7 @@ impl Routed {
             refused: self.refused,
             died: self.died,
             caller: self.caller.clone(),
+            tried: self.tried,
         }
     }
 
@@ -215,6 +229,7 @@ where
                 refused: None,
                 died: false,
                 caller: named,
+                tried: Tried::default(),
             }))),
             Ok(Some(login)) => Early::Own {
                 answer: Box::pin(answer(Arc::clone(&route), caller.clone(), login, body)),

@@ -55,6 +55,8 @@ pub struct Facts {
     pub nonce: Option<NonceAsked>,
     /// Set where the upstream refused the credential.
     pub refusal: Option<Refusal>,
+    /// The target that it was sent to in vain, where the upstream has several.
+    pub target: Option<u8>,
     /// How often the request was sent on: 2 after a replay.
     pub attempts: u32,
     /// How long it waited for a credential; `None` where one was at hand.

@@ -95,10 +95,6 @@ struct Problem<'a> {
     credential: Option<&'a str>,
 }
 
-#[expect(
-    clippy::boxed_local,
-    reason = "it comes in a box: moving it out would copy it"
-)]
 fn respond(failure: Box<Failure>, grpc: Option<HeaderValue>) -> Box<Reply> {
     let Failure { error, mut facts } = *failure;
     let look = error.appearance();

@@ -1,5 +1,5 @@
 //! Sends a request once more: after a refused credential, with the nonce that its proof lacked, when an idle connection
-//! had died unnoticed, or when the upstream turned it away unread.
+//! had died unnoticed, when the upstream turned it away unread, or when one of several targets failed it.
 //!
 //! It stands outside [`AttachCredential`](super::AttachCredential) and [`Inject`](super::Inject): inside
 //! them it could only resend the token that was refused.
@@ -17,7 +17,7 @@ use tower::Service;
 use super::{Error, Facts, Failure, NonceAsked, Outcome, Reply, Routed, Why, grpc};
 use crate::{body::TeeHandle, credentials::Rejection, upstream::SendError};
 
-/// Replays a request at most once for each of the four reasons.
+/// Replays a request at most once for each of these reasons, and once for each target of its upstream.
 #[derive(Clone, Debug)]
 pub struct RetryRejected<S> {
     inner: S,
@@ -67,12 +67,14 @@ struct Spent {
     nonce: bool,
     reset: bool,
     unread: bool,
+    /// Targets that failed it.
+    targets: u8,
 }
 
 impl Spent {
     fn attempts(self) -> u32 {
         let replays = [self.refusal, self.nonce, self.reset, self.unread];
-        1 + replays.into_iter().map(u32::from).sum::<u32>()
+        1 + replays.into_iter().map(u32::from).sum::<u32>() + u32::from(self.targets)
     }
 }
 
@@ -86,7 +88,9 @@ impl Copy {
         // Only HTTP/2 has a word for that.
         let upstream = &routed.route().upstream;
         let unread = upstream.may_take_http2(grpc::is_call(head.fields, &head.headers));
-        if !idempotent && !refusable && !unread {
+        // What one target did not take another may.
+        let several = routed.route().targets.is_some();
+        if !idempotent && !refusable && !unread && !several {
             return None;
         }
         let mut copy = Self {
@@ -99,6 +103,15 @@ impl Copy {
             copy.body = Some(routed.body_mut().tee(limit)?);
         }
         Some(copy)
+    }
+
+    /// Whether another target may be tried after `error`: where this one did nothing with the request, or doing it twice
+    /// does no harm. One that does not answer in time may be at it still.
+    fn may_go_elsewhere(&self, error: &SendError, spent: Spent) -> bool {
+        let targets = self.routed.route().targets.as_ref();
+        let left = targets.is_some_and(|all| usize::from(spent.targets) < all.len());
+        let harmless = self.idempotent && matches!(error, SendError::Reset { .. });
+        left && (error.is_unread() || harmless)
     }
 
     /// The request once more, and what another replay would need.
@@ -168,7 +181,7 @@ where
 fn next(outcome: &Outcome, copy: &mut Option<Copy>, spent: &mut Spent) -> Option<Routed> {
     let kept = copy.as_ref()?;
     let mut then = *spent;
-    let mut refused = None;
+    let (mut refused, mut failed) = (None, None);
     match outcome {
         Ok(reply) => {
             let refusal = reply.facts.refusal.as_ref()?;
@@ -185,18 +198,29 @@ fn next(outcome: &Outcome, copy: &mut Option<Copy>, spent: &mut Spent) -> Option
                 return None;
             }
         }
-        Err(failure) => match failure.error {
-            Error::Upstream(SendError::Reset { reused: true, .. })
-                if kept.idempotent && !spent.reset =>
-            {
-                then.reset = true;
+        Err(failure) => {
+            let Error::Upstream(error) = &failure.error else {
+                return None;
+            };
+            failed = failure.facts.target;
+            match error {
+                SendError::Reset { reused: true, .. } if kept.idempotent && !spent.reset => {
+                    then.reset = true;
+                }
+                // Nothing was done with it: whatever the method.
+                SendError::Unprocessed(_) if !spent.unread => then.unread = true,
+                error if failed.is_some() && kept.may_go_elsewhere(error, *spent) => {
+                    then.targets += 1;
+                }
+                _ => return None,
             }
-            // Nothing was done with it: whatever the method.
-            Error::Upstream(SendError::Unprocessed(_)) if !spent.unread => then.unread = true,
-            _ => return None,
-        },
+        }
     }
-    let (mut routed, rest) = copy.take()?.replay()?;
+    let mut kept = copy.take()?;
+    if let Some(target) = failed {
+        kept.routed.mark_tried(target);
+    }
+    let (mut routed, rest) = kept.replay()?;
     if let Some((lease, status)) = refused {
         routed.mark_refused(lease, status);
     }

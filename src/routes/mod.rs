@@ -9,7 +9,7 @@ use crate::{
     credentials::{CredentialHandle, Nonce, TokensFrom},
     injectors::Injection,
     telemetry::metrics::RouteMetrics,
-    upstream::Upstream,
+    upstream::{Targets, Upstream},
 };
 
 mod guard;
@@ -57,6 +57,8 @@ pub struct Route {
     pub line: usize,
     /// Where requests go.
     pub upstream: Arc<Upstream>,
+    /// Where that is at several places; the first of them is `upstream`.
+    pub targets: Option<Arc<Targets>>,
     /// Path that replaces the matched prefix (ends in `/` for prefix routes), percent-encoded as sent.
     pub base_path: Box<str>,
     /// Whether the matched prefix is replaced by `base_path`; else `base_path` is put before the whole path.

@@ -51,6 +51,38 @@ fn told(status: Option<u16>) -> String {
 }
 
 impl SendError {
+    /// Whether nothing of the request was sent, or it was not read: it may go elsewhere, whatever its method.
+    pub fn is_unread(&self) -> bool {
+        match self {
+            Self::Resolve(_)
+            | Self::Refused(_)
+            | Self::Proxy(_)
+            | Self::ConnectTimeout
+            | Self::Tls(_)
+            | Self::PoolFull
+            | Self::Unprocessed(_) => true,
+            Self::Reset { .. } | Self::HeadTimeout | Self::Protocol(_) | Self::ClientBody(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether it is held against the one of several targets that the request went to. What it answers never is.
+    pub(super) fn tells_of_target(&self) -> bool {
+        match self {
+            Self::Resolve(_)
+            | Self::Refused(_)
+            | Self::Proxy(_)
+            | Self::ConnectTimeout
+            | Self::Tls(_)
+            | Self::Reset { .. }
+            | Self::HeadTimeout => true,
+            Self::PoolFull | Self::Unprocessed(_) | Self::Protocol(_) | Self::ClientBody(_) => {
+                false
+            }
+        }
+    }
+
     /// The same for another request, which waited for the same connection.
     pub(super) fn again(&self) -> Self {
         let copy = |error: &io::Error| io::Error::new(error.kind(), error.to_string());

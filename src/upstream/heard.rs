@@ -5,11 +5,12 @@ use std::{
     io,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{SendError, allowance::Allowance, http2::MAX_STREAMS, metered::Meter};
 use crate::frames::{ACK, CONTINUATION, Frames, HEADER, HEADERS, Part, SETTINGS};
@@ -20,6 +21,7 @@ pub(super) struct Heard {
     frames: Arc<AtomicUsize>,
     heads: Allowance,
     most: watch::Receiver<Option<usize>>,
+    connect: Arc<AtomicBool>,
     alert: Arc<OnceLock<rustls::Error>>,
 }
 
@@ -31,9 +33,12 @@ pub(super) struct Ear {
     settings: bool,
     /// One of its entries, as far as it has come.
     entry: Vec<u8>,
+    /// How many streams this frame says.
+    said: Option<usize>,
     count: Arc<AtomicUsize>,
     heads: Allowance,
     most: watch::Sender<Option<usize>>,
+    connect: Arc<AtomicBool>,
     alert: Arc<OnceLock<rustls::Error>>,
 }
 
@@ -43,20 +48,24 @@ impl Heard {
         let count = Arc::<AtomicUsize>::default();
         let heads = Allowance::new();
         let (sender, receiver) = watch::channel(None);
+        let connect = Arc::<AtomicBool>::default();
         let alert = Arc::<OnceLock<_>>::default();
         let ear = Ear {
             frames: Frames::default(),
             settings: false,
             entry: Vec::with_capacity(ENTRY),
+            said: None,
             count: Arc::clone(&count),
             heads: heads.clone(),
             most: sender,
+            connect: Arc::clone(&connect),
             alert: Arc::clone(&alert),
         };
         let heard = Self {
             frames: count,
             heads,
             most: receiver,
+            connect,
             alert,
         };
         (heard, ear)
@@ -75,6 +84,14 @@ impl Heard {
     /// Waits until the upstream says how many streams it takes; `false` where the connection ended instead.
     pub(super) async fn told(&mut self) -> bool {
         self.most.changed().await.is_ok()
+    }
+
+    /// Whether it takes an extended CONNECT, which it says at the beginning or not at all (RFC 8441, 3).
+    pub(super) async fn takes_connect(&self) -> bool {
+        let mut most = self.most.clone();
+        let told = most.wait_for(Option::is_some);
+        let _ = timeout(BEGINNING, told).await;
+        self.connect.load(Ordering::Relaxed)
     }
 
     /// Why the connection ended before anything was said.
@@ -108,6 +125,7 @@ impl Ear {
         self.count.fetch_add(1, Ordering::Relaxed);
         self.settings = kind == SETTINGS && flags & ACK == 0;
         self.entry.clear();
+        self.said = None;
         match kind {
             HEADERS | CONTINUATION => self.heads.take(HEADER + length),
             _ => Ok(()),
@@ -123,9 +141,11 @@ impl Ear {
             if let [a, b, value @ ..] = &*self.entry
                 && let Ok(value) = <[u8; 4]>::try_from(value)
             {
-                if u16::from_be_bytes([*a, *b]) == MAX_CONCURRENT_STREAMS {
-                    let value = usize::try_from(u32::from_be_bytes(value)).unwrap_or(MAX_STREAMS);
-                    self.most.send_replace(Some(value.min(MAX_STREAMS)));
+                let value = usize::try_from(u32::from_be_bytes(value)).unwrap_or(MAX_STREAMS);
+                match u16::from_be_bytes([*a, *b]) {
+                    MAX_CONCURRENT_STREAMS => self.said = Some(value.min(MAX_STREAMS)),
+                    ENABLE_CONNECT_PROTOCOL => self.connect.store(value == 1, Ordering::Relaxed),
+                    _ => {}
                 }
                 self.entry.clear();
             }
@@ -148,10 +168,9 @@ impl Meter for Ear {
             if self.settings && self.frames.is_complete() {
                 self.settings = false;
                 // The first that does not speak of it: as many as we like.
-                let silent = |most: &mut Option<usize>| most.replace(MAX_STREAMS).is_none();
-                if self.most.borrow().is_none() {
-                    self.most.send_if_modified(silent);
-                }
+                let before = *self.most.borrow();
+                let most = self.said.or(before).unwrap_or(MAX_STREAMS);
+                self.most.send_replace(Some(most));
             }
         }
         Ok(())
@@ -173,6 +192,10 @@ pub(super) fn alert(error: &io::Error) -> Option<rustls::Error> {
 /// Bytes of one entry of SETTINGS.
 const ENTRY: usize = 6;
 const MAX_CONCURRENT_STREAMS: u16 = 3;
+/// RFC 8441, 3.
+const ENABLE_CONNECT_PROTOCOL: u16 = 8;
+/// How long an upstream may take to begin.
+const BEGINNING: Duration = Duration::from_secs(1);
 /// Bytes of heads: the largest for each stream at once, each with interim answers and trailers.
 const HEADS: usize = 16 * 1024 * 1024;
 
@@ -214,6 +237,16 @@ mod tests {
         read(&settings(0, &[(MAX_CONCURRENT_STREAMS, 7)]));
         read(&settings(0, &[(4, 100)]));
         assert_eq!(heard.most(), Some(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn extended_connect_is_taken_by_whoever_says_so_at_the_beginning() {
+        for (entries, takes) in [(&[(ENABLE_CONNECT_PROTOCOL, 1)][..], true), (&[], false)] {
+            let (heard, mut ear) = Heard::new();
+            assert!(!heard.takes_connect().await, "nothing was said");
+            ear.read(&settings(0, entries)).expect("little came");
+            assert_eq!(heard.takes_connect().await, takes);
+        }
     }
 
     #[test]

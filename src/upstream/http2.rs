@@ -60,7 +60,6 @@ impl<C: Future + Unpin> Future for Watched<C> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.told {
             self.watch.wakes(cx.waker());
-            let _ = self.upstream.waker.set(cx.waker().clone());
             self.told = true;
         }
         if self.watch.verdict() != Verdict::Live {
@@ -153,16 +152,7 @@ mod tests {
 
     #[test]
     fn a_request_that_was_not_sent_goes_over_http_1_1_as_it_was() {
-        let config = UpstreamConfig {
-            scheme: Scheme::Http,
-            host: "example.com".into(),
-            port: 8080,
-            socket: None,
-            proxy: None,
-            tls: Default::default(),
-            http2: Default::default(),
-            pool: Default::default(),
-        };
+        let config = UpstreamConfig::new(Scheme::Http, "example.com", 8080);
         let upstream = Upstreams::default().intern(config).expect("a host");
         for host in ["example.com:8080", "another.example"] {
             let request = Request::get("/a?b=c").header(header::HOST, host);

@@ -16,15 +16,18 @@ use std::{
 
 use http::{HeaderValue, uri::Authority};
 use rustls_pki_types::ServerName;
+use tokio::runtime::Handle;
 
 use crate::secret::Secret;
 use resolve::Addresses;
+use standing::Standing;
 
 mod allowance;
 mod bell;
 mod connect;
 mod dial;
 mod error;
+mod health;
 mod heard;
 mod http2;
 mod metered;
@@ -35,16 +38,21 @@ mod proxy;
 mod resolve;
 mod response;
 mod send;
+mod standing;
+mod targets;
 mod tls;
 mod tunnel;
 pub mod websocket;
 
 pub use error::SendError;
+pub use health::HealthConfig;
 pub use outgoing::OutgoingBody;
 pub use pool::Pool;
 pub use proxy::ProxyConfig;
 pub use response::{Answer, ResponseBody, ResponseBodyError};
 pub use send::{Pools, Terms, Timeouts};
+pub use standing::{TargetState, TargetView};
+pub use targets::{Balance, Chosen, MAX_TARGETS, Targets, Tried};
 pub use tls::TlsError;
 pub use tunnel::{Carried, Tunnel};
 
@@ -59,6 +67,10 @@ pub struct UpstreamConfig {
     pub port: u16,
     /// The unix socket at which it listens, instead of the host's addresses.
     pub socket: Option<PathBuf>,
+    /// Where connections go instead, as host and port, where the upstream is at several places.
+    pub target: Option<(String, u16)>,
+    /// How that is checked.
+    pub health: Option<HealthConfig>,
     /// What stands between here and there.
     pub proxy: Option<ProxyConfig>,
     /// Whom to trust, and as whom to come.
@@ -67,6 +79,24 @@ pub struct UpstreamConfig {
     pub http2: Http2,
     /// Bounds of each worker's pool.
     pub pool: PoolConfig,
+}
+
+impl UpstreamConfig {
+    /// Where the file says nothing else.
+    pub fn new(scheme: Scheme, host: impl Into<String>, port: u16) -> Self {
+        Self {
+            scheme,
+            host: host.into(),
+            port,
+            socket: None,
+            target: None,
+            health: None,
+            proxy: None,
+            tls: TlsConfig::default(),
+            http2: Http2::default(),
+            pool: PoolConfig::default(),
+        }
+    }
 }
 
 /// When an upstream is spoken to in HTTP/2.
@@ -161,6 +191,9 @@ pub struct Upstream {
     connector: Option<tokio_rustls::TlsConnector>,
     http2_connector: Option<tokio_rustls::TlsConnector>,
     addresses: Addresses,
+    standing: Standing,
+    /// How many workers have connections to it.
+    pools: AtomicUsize,
 }
 
 impl Upstream {
@@ -187,11 +220,28 @@ impl Upstream {
 
     /// Whom to connect to, unless it has a socket: itself, or the proxy before it.
     async fn look_up(&self) -> io::Result<Arc<[SocketAddr]>> {
-        let (host, port) = match &self.config.proxy {
-            None => (&self.config.host, self.config.port),
-            Some(proxy) => (&proxy.host, proxy.port),
+        let (host, port) = match (&self.config.proxy, &self.config.target) {
+            (Some(proxy), _) => (&proxy.host, proxy.port),
+            (None, Some((host, port))) => (host, *port),
+            (None, None) => (&self.config.host, self.config.port),
         };
         self.addresses.of(host, port).await
+    }
+
+    /// Where connections go, as `host:port`.
+    pub fn place(&self) -> String {
+        let (host, port) = match &self.config.target {
+            Some((host, port)) => (host, *port),
+            None => (&self.config.host, self.config.port),
+        };
+        match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        }
+    }
+
+    fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     fn addresses(&self) -> &Addresses {
@@ -239,9 +289,19 @@ pub enum UpstreamError {
 pub struct Upstreams {
     known: Mutex<HashMap<UpstreamConfig, Weak<Upstream>>>,
     next_id: AtomicUsize,
+    /// Where their health is checked; nowhere without.
+    control: Option<Handle>,
 }
 
 impl Upstreams {
+    /// None yet; their health is checked on `control`.
+    pub fn checked_on(control: Handle) -> Self {
+        Self {
+            control: Some(control),
+            ..Self::default()
+        }
+    }
+
     /// The upstream of `config`, made if it is new.
     ///
     /// # Errors
@@ -254,6 +314,9 @@ impl Upstreams {
         known.retain(|_, upstream| upstream.strong_count() > 0);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let upstream = Arc::new(build(id, config.clone())?);
+        if let (Some(health), Some(control)) = (&config.health, &self.control) {
+            health::watch(&upstream, health.clone(), control);
+        }
         known.insert(config, Arc::downgrade(&upstream));
         Ok(upstream)
     }
@@ -301,5 +364,7 @@ fn build(id: usize, config: UpstreamConfig) -> Result<Upstream, UpstreamError> {
         connector,
         http2_connector,
         addresses: Addresses::default(),
+        standing: Standing::default(),
+        pools: AtomicUsize::new(0),
     })
 }

@@ -75,6 +75,11 @@ impl Stream {
         self.line.sender.clone()
     }
 
+    /// Whether its upstream takes extended CONNECT.
+    pub(super) async fn takes_connect(&self) -> bool {
+        self.line.heard.takes_connect().await
+    }
+
     /// The head of its answer has come.
     pub(super) fn answered(&mut self) {
         self.answered = true;

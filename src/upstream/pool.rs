@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -64,6 +64,7 @@ struct Place(Arc<Pool>);
 
 impl Pool {
     pub(super) fn new(upstream: Arc<Upstream>, watchdog: Watchdog) -> Self {
+        upstream.pools.fetch_add(1, Ordering::Relaxed);
         Self {
             upstream,
             watchdog,
@@ -229,9 +230,15 @@ impl Pool {
         self.upstream.addresses().are_still(peer)
     }
 
-    /// Whether nobody but the table of pools knows this upstream any more.
+    /// Whether nobody but the workers' tables of pools knows this upstream any more.
     pub(super) fn is_orphan(&self) -> bool {
-        Arc::strong_count(&self.upstream) == 1
+        Arc::strong_count(&self.upstream) == self.upstream.pools.load(Ordering::Relaxed)
+    }
+
+    /// Closes connections that nobody uses: each holds on to its pool.
+    pub(super) fn close_idle(&self) {
+        let idle = std::mem::take(&mut self.lock().idle);
+        drop(idle);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -256,6 +263,12 @@ impl Connection {
     /// The pool that it belongs to.
     pub(super) fn pool(&self) -> Option<Arc<Pool>> {
         self.place.as_ref().map(|place| Arc::clone(&place.0))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.upstream.pools.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

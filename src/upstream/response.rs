@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use super::{Terms, Tunnel, mux::Stream, outgoing::Progress, pool::Connection};
+use super::{Chosen, Terms, Tunnel, mux::Stream, outgoing::Progress, pool::Connection};
 use crate::clock::{Verdict, Watch};
 
 /// What follows a response's head.
@@ -31,6 +31,8 @@ pub struct ResponseBody {
     held: Option<Held>,
     request: Option<Arc<Progress>>,
     idle: Duration,
+    /// The target that it comes from, where there are several.
+    chosen: Option<Chosen>,
     /// Strikes where it may not outlive its credential.
     expiry: Option<Pin<Box<Sleep>>>,
 }
@@ -67,6 +69,18 @@ pub enum ResponseBodyError {
     Expired,
 }
 
+impl Answer {
+    /// It comes from `chosen`, where it is under way until it has ended.
+    pub fn comes_from(&mut self, chosen: Chosen) {
+        match self {
+            // The request is over already.
+            Self::Body(body) if body.held.is_none() => {}
+            Self::Body(body) => body.chosen = Some(chosen),
+            Self::Tunnel(tunnel) => tunnel.comes_from(chosen),
+        }
+    }
+}
+
 impl ResponseBody {
     pub(super) fn new(
         incoming: Incoming,
@@ -84,6 +98,7 @@ impl ResponseBody {
             held: Some(held),
             request,
             idle,
+            chosen: None,
             expiry: None,
         };
         if body.incoming.is_end_stream() {
@@ -96,6 +111,7 @@ impl ResponseBody {
 
     /// The response is whole; the connection is fit for another request if its own was, too.
     fn complete(&mut self) {
+        self.chosen = None;
         // A stream is its connection's to end.
         let Some(Held::Connection(connection)) = self.held.take() else {
             return;

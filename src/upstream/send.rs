@@ -105,6 +105,7 @@ impl Pools {
             if let Some(pool) = slot {
                 pool.sweep();
                 if pool.is_orphan() {
+                    pool.close_idle();
                     *slot = None;
                 }
             }
@@ -197,7 +198,7 @@ impl Pool {
             };
             convert(&mut request, self.upstream());
             if terms.websocket {
-                if !stream.told().takes_connect().await {
+                if !stream.takes_connect().await {
                     return Err(SendError::Protocol(None));
                 }
                 websocket::convert(&mut request);
@@ -205,6 +206,7 @@ impl Pool {
             begin(&stream.watch, progress.as_ref(), terms.timeouts);
             match exchange(&stream, *request).await {
                 Some(Ok(response)) if terms.websocket && response.status().is_success() => {
+                    stream.answered();
                     let mut response = tunnel::open_stream(response, stream, *terms).await?;
                     websocket::revert(&mut response, accept);
                     return Ok(ControlFlow::Break(response));

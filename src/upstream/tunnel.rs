@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-use super::{Answer, SendError, Terms, mux::Stream, pool::Connection};
+use super::{Answer, Chosen, SendError, Terms, mux::Stream, pool::Connection};
 use crate::clock::{Verdict, Watch};
 
 mod frames;
@@ -32,6 +32,8 @@ pub struct Tunnel {
     terms: Terms,
     /// Which it is of its connection, in HTTP/2.
     stream: Option<Stream>,
+    /// The target that it leads to, where there are several.
+    chosen: Option<Chosen>,
 }
 
 /// What a tunnel carried, and how it ended.
@@ -63,8 +65,7 @@ pub(super) async fn open(
     connection.allowance.end();
     // Its place in the pool is free for another: tunnels are bounded by the clients' connections.
     drop(connection);
-    let stream = None;
-    let tunnel = Box::new(Tunnel { io, terms, stream });
+    let tunnel = Tunnel::new(io, terms, None);
     Ok(response.map(|_| Answer::Tunnel(tunnel)))
 }
 
@@ -80,8 +81,7 @@ pub(super) async fn open_stream(
     // hyper has it already, or never will.
     let upgraded = hyper::upgrade::on(&mut response).await;
     let io = TokioIo::new(upgraded.map_err(|error| SendError::Protocol(Some(error)))?);
-    let stream = Some(stream);
-    let tunnel = Box::new(Tunnel { io, terms, stream });
+    let tunnel = Tunnel::new(io, terms, Some(stream));
     Ok(response.map(|_| Answer::Tunnel(tunnel)))
 }
 
@@ -100,6 +100,19 @@ fn is_agreed(headers: &HeaderMap) -> bool {
 }
 
 impl Tunnel {
+    fn new(io: TokioIo<Upgraded>, terms: Terms, stream: Option<Stream>) -> Box<Self> {
+        Box::new(Self {
+            io,
+            terms,
+            stream,
+            chosen: None,
+        })
+    }
+
+    pub(super) fn comes_from(&mut self, chosen: Chosen) {
+        self.chosen = Some(chosen);
+    }
+
     /// Joins it with the client's end, of which `early` has come already, until both have ended.
     ///
     /// `watch` must wake the task that this runs in; it keeps the idle deadline.
@@ -111,6 +124,7 @@ impl Tunnel {
             mut io,
             terms,
             stream: _held,
+            chosen: _chosen,
         } = self;
         let mut up = Direction::new(early.into(), &terms);
         let mut down = Direction::new(BytesMut::new(), &terms);

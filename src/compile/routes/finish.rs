@@ -108,6 +108,7 @@ impl Draft<'_> {
             name: Arc::from(self.name),
             line: source.line(self.raw.span),
             upstream: self.target.upstream,
+            targets: self.target.targets,
             base_path,
             strip_prefix,
             host_header: self.target.host_header,

@@ -1,12 +1,13 @@
 //! `upstream:` where requests go: a URL, the name of one of `upstreams:`, or the long form.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::RawTimeouts;
 use crate::{
     config::{
-        HttpUrl, SecretSource,
+        HttpUrl, SecretSource, Sp,
         decode::{Decode, Decoder},
+        diagnostic::Diagnostic,
         node::{Kind, Node},
         table::Type,
     },
@@ -20,6 +21,13 @@ config_struct! {
         required url: HttpUrl,
         /// The unix socket at which it listens: connections go there, whatever the host of the URL.
         optional socket: PathBuf,
+        /// Where it is, where that is several places: hosts and ports, as in `app-1.internal:8080`. Connections go there; everything
+        /// else is of the `url`: Host, path, the name that a certificate must hold.
+        optional targets: TargetList,
+        /// How requests are shared out among `targets`. Left out, `round_robin`.
+        optional balance: Balance,
+        /// Checks the `targets` now and then, besides what requests meet with there.
+        optional health: RawHealth,
         /// The HTTP proxy that leads to it, `http://host:port`: by CONNECT where the URL is `https://`.
         optional proxy: RawProxy,
         /// Whom to trust there, and as whom to come.
@@ -33,6 +41,23 @@ config_struct! {
         default("upstream") host_header: HostHeaderSetting,
         /// Allows to send credentials to it in clear (`http://`) although it is not on this machine.
         default("false") danger_plaintext: bool,
+    }
+}
+
+config_struct! {
+    /// How the targets of an upstream are checked: by a GET without any credential, on a connection of its own. An answer of
+    /// 2xx or 3xx is a good one.
+    pub struct RawHealth = "health" {
+        /// What is asked for, as in `/healthz`; the path of the `url` is not put before it.
+        required path: String,
+        /// From one check of a target to the next.
+        default("5s") every: Duration,
+        /// How long a check may take.
+        default("2s") timeout: Duration,
+        /// How many good ones in a row bring a target back.
+        default("2") healthy: u64,
+        /// How many bad ones in a row take it out.
+        default("3") unhealthy: u64,
     }
 }
 
@@ -62,6 +87,78 @@ config_struct! {
         optional server_name: String,
         /// Accepts any certificate: whoever sits in between reads every credential.
         default("false") danger_accept_invalid_certs: bool,
+    }
+}
+
+config_words! {
+    /// How requests are shared out among targets.
+    pub enum Balance {
+        /// One after the other.
+        RoundRobin = "round_robin",
+        /// To the one with the fewest under way.
+        LeastRequests = "least_requests",
+    }
+}
+
+/// The places of an upstream: one at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetList(pub Vec<Sp<TargetAddress>>);
+
+impl Decode for TargetList {
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        let read = Vec::decode(node, decoder)?;
+        let written = match &node.kind {
+            Kind::List(items) => items.len(),
+            _ => 0,
+        };
+        if written == 0 {
+            let error = Diagnostic::error(node.span, "`targets` names none");
+            decoder.push(error.hint("name one at least, as in `[app-1.internal:8080]`"));
+            return None;
+        }
+        (read.len() == written).then_some(Self(read))
+    }
+
+    fn ty() -> Type {
+        Vec::<Sp<TargetAddress>>::ty()
+    }
+}
+
+/// One of several places of an upstream, and whether it was said to be `https`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetAddress(pub HttpUrl, pub Option<bool>);
+
+impl Decode for TargetAddress {
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        let text = decoder.scalar(node, "a host and a port")?.text.clone();
+        let (url, https) = match text.contains("://") {
+            true => (HttpUrl::parse(&text), true),
+            false => (HttpUrl::parse(&format!("http://{text}")), false),
+        };
+        match url {
+            Ok(url) if url.path == "/" && url.query.is_none() => {
+                let https = https.then_some(url.https);
+                Some(Self(url, https))
+            }
+            Ok(_) => {
+                let error = Diagnostic::error(node.span, "a target has no path");
+                decoder.push(
+                    error.hint("write its host and port alone; the path is that of the `url`"),
+                );
+                None
+            }
+            Err(_) => {
+                let error = Diagnostic::error(node.span, "this is no host with a port");
+                decoder.push(error.hint(
+                    "write it as in `app-1.internal:8080` or `[::1]:8080`; quote the latter",
+                ));
+                None
+            }
+        }
+    }
+
+    fn ty() -> Type {
+        Type::Scalar("host:port", None)
     }
 }
 

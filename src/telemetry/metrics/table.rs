@@ -84,6 +84,13 @@ metrics! {
     ENDPOINT_HELD: Counter "bearerd_token_endpoint_held_total" ["endpoint"]
         "Token calls that were not made because the endpoint fails, or limits us.";
 
+    TARGET_UP: Gauge "bearerd_upstream_target_up" ["upstream", "target"]
+        "1 while requests go to this one of several targets, 0 while it is left out or unhealthy.";
+    TARGET_REQUESTS: Gauge "bearerd_upstream_target_requests" ["upstream", "target"]
+        "Requests under way to this one of several targets.";
+    TARGET_EJECTIONS: Counter "bearerd_upstream_target_ejections_total" ["upstream", "target"]
+        "How often a target was left out because it had failed too often in a row.";
+
     CONNECTIONS: Counter "bearerd_connections_total" []
         "Connections accepted from clients.";
     CONNECTIONS_OPEN: Gauge "bearerd_connections_open" []
@@ -139,6 +146,9 @@ mod tests {
             "state",
             "outcome",
             "version",
+            // As the file has them.
+            "upstream",
+            "target",
         ];
         for label in TABLE.iter().flat_map(|metric| metric.labels) {
             assert!(

@@ -3,7 +3,7 @@
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::upstream::{Http2, Scheme, TlsConfig, UpstreamConfig, Upstreams};
+use crate::upstream::{Scheme, UpstreamConfig, Upstreams};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -19,19 +19,14 @@ impl There {
 /// A pool of one connection, and where that leads.
 async fn pool() -> (Arc<Pool>, There) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
     let config = UpstreamConfig {
-        scheme: Scheme::Http,
-        host: "127.0.0.1".into(),
-        port: listener.local_addr().unwrap().port(),
-        socket: None,
-        proxy: None,
-        tls: TlsConfig::default(),
-        http2: Http2::AsNeeded,
         pool: PoolConfig {
             max_connections: 1,
             max_waiting: 1_000_000,
             ..PoolConfig::default()
         },
+        ..UpstreamConfig::new(Scheme::Http, "127.0.0.1", port)
     };
     let upstream = Upstreams::default().intern(config).unwrap();
     let pool = Arc::new(Pool::new(upstream, Watchdog::new()));

@@ -252,9 +252,7 @@ async fn serve(
     log: Arc<Log>,
     script: Arc<Script>,
 ) {
-    let mut builder = h2::server::Builder::new();
-    builder.max_concurrent_streams(before.most.unwrap_or(1000));
-    let Ok(mut served) = builder.handshake(io).await else {
+    let Ok(mut served) = before.builder().handshake(io).await else {
         return;
     };
     let mut served_here = 0;

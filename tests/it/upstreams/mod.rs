@@ -2,4 +2,5 @@
 
 mod http2;
 mod http2_faults;
+mod targets;
 mod ways;
