@@ -115,14 +115,14 @@ fn but_on_four_of_them_at_most() {
 }
 
 #[test]
-fn so_it_is_over_http_2() {
+fn over_http_2_one_that_ends_before_it_says_anything_is_told_at_once() {
     let upstream = Fleeting::start("unwritten-2", "h2", MOST);
     let answer = upstream.proxy(", http2: auto").post("/", b"abc");
     assert_eq!(
         (answer.status(), &*answer.code()),
-        (504, "upstream_timeout")
+        (502, "upstream_refused")
     );
-    assert_eq!(upstream.connections(), 4);
+    assert_eq!(upstream.connections(), 1);
 }
 
 /// Beyond these it is closed: a proxy without a bound is told so, too.
