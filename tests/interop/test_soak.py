@@ -16,7 +16,7 @@ from support.programs import wait_until
 from websockets.sync.client import connect
 
 # INTEROP_SOAK_SECONDS=600 finds what grows by little with each request.
-SECONDS = int(os.environ.get("INTEROP_SOAK_SECONDS", "20"))
+SECONDS = int(os.environ.get("INTEROP_SOAK_SECONDS", "15"))
 MIB = 1024 * 1024
 
 

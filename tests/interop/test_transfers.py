@@ -9,13 +9,15 @@ import pytest
 from support.clients import curl
 
 MIB = 1024 * 1024
-# INTEROP_UPLOAD_GIB=10 takes a minute or two.
-UPLOAD_GIB = float(os.environ.get("INTEROP_UPLOAD_GIB", "1"))
+# INTEROP_UPLOAD_GIB=10 takes some minutes, most of them in HTTP/2.
+GIBIBYTES = os.environ.get("INTEROP_UPLOAD_GIB")
 
 
-@pytest.mark.parametrize(("client", "upstream"), [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")])
-def test_an_upload_does_not_stay_in_memory(streams, tmp_path, client, upstream):
-    url, size = f"{streams.url}/{upstream}/x", int(UPLOAD_GIB * 1024 * MIB)
+@pytest.mark.parametrize(
+    ("client", "upstream", "gibibytes"), [("--http1.1", "1.1", 1), ("--http2-prior-knowledge", "2", 0.25)]
+)
+def test_an_upload_does_not_stay_in_memory(streams, tmp_path, client, upstream, gibibytes):
+    url, size = f"{streams.url}/{upstream}/x", int(float(GIBIBYTES or gibibytes) * 1024 * MIB)
     warm, large = tmp_path / "warm", tmp_path / "large"
     for file, length in [(warm, 64 * MIB), (large, size)]:
         with file.open("wb") as sparse:
@@ -56,7 +58,7 @@ def test_ranges(streams, tmp_path):
 def test_events_come_as_they_are_sent(streams, client):
     for upstream in ["1.1", "2"]:
         # A machine that is busy elsewhere may hold anybody up; a proxy that holds events back does so each time.
-        assert min(slowest(client, f"{streams.url}/{upstream}/events?count=10&ms=70") for _ in range(3)) < 0.05
+        assert any(slowest(client, f"{streams.url}/{upstream}/events?count=10&ms=70") < 0.05 for _ in range(3))
 
 
 def slowest(client, url):
