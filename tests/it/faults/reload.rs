@@ -98,7 +98,9 @@ fn a_bad_file_has_no_secret_tried() {
     let proxy = TestProxy::start(&yaml);
     assert_eq!(proxy.get("/").status(), 200);
     let changed = yaml.replace("{ env: SECRET }", "another");
-    assert!(proxy.reload(&format!("{changed}unknown: 1\n")).is_err());
+    // All of it can be read, and one thing is wrong with it.
+    let wrong = changed.replace("credential: main", "credential: other");
+    assert!(proxy.reload(&wrong).is_err());
     let last = || proxy.app.credentials().views().remove(0);
     assert_eq!(last().successor, None);
     proxy.reload(&changed).unwrap();
