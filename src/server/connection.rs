@@ -23,7 +23,8 @@ use super::{
     handshake::Accepted,
     http2::{self as ours, Streams},
     io::ClientIo,
-    phase::{ClientTimeouts, FAREWELL, Load, Phase},
+    load::Load,
+    phase::{ClientTimeouts, FAREWELL, Phase},
 };
 use crate::{
     clock::{Verdict, Watch},

@@ -21,6 +21,7 @@ mod handshake;
 mod http2;
 mod io;
 mod listener;
+mod load;
 mod phase;
 mod sniff;
 mod transport;
@@ -29,6 +30,7 @@ mod worker;
 pub use connection::HeadLimits;
 pub use listener::BindError;
 use listener::{Listening, SocketFile};
+use load::Load;
 pub use phase::ClientTimeouts;
 pub use worker::WorkerLimits;
 
@@ -91,16 +93,19 @@ impl Bound {
     /// # Errors
     /// [`ServeError::Worker`] where a thread can't be started, or a worker failed.
     pub fn serve(self, app: &App, shutdown: &watch::Receiver<bool>) -> Result<(), ServeError> {
-        let limits = worker_limits(&app.settings().limits, self.sockets.len());
+        let workers = self.sockets.len();
+        let limits = worker_limits(&app.settings().limits, workers);
+        let loads = Load::of_workers(workers, app.settings().limits.requests);
         let threads: Vec<_> = self
             .sockets
             .into_iter()
+            .zip(loads)
             .enumerate()
-            .map(|(number, sockets)| {
+            .map(|(number, (sockets, load))| {
                 let (app, shutdown) = (app.clone(), shutdown.clone());
                 thread::Builder::new()
                     .name(format!("worker-{number}"))
-                    .spawn(move || work(sockets, &app, limits, shutdown))
+                    .spawn(move || work(sockets, &app, limits, load, shutdown))
             })
             .collect::<Result<_, _>>()
             .map_err(ServeError::Worker)?;
@@ -119,7 +124,6 @@ impl Bound {
 fn worker_limits(limits: &Limits, workers: usize) -> WorkerLimits {
     WorkerLimits {
         connections: limits.connections.div_ceil(workers.max(1)),
-        requests: limits.requests.div_ceil(workers.max(1)),
         head: HeadLimits {
             bytes: limits.header_bytes,
             fields: limits.headers,
@@ -139,6 +143,7 @@ fn work(
     sockets: Vec<(usize, Listening)>,
     app: &App,
     limits: WorkerLimits,
+    load: Arc<Load>,
     shutdown: watch::Receiver<bool>,
 ) -> stdio::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -168,6 +173,7 @@ fn work(
             pools,
             watchdog,
             limits,
+            load,
             metrics: app.metrics().clone(),
             shutdown,
         };

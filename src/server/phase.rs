@@ -3,11 +3,12 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use super::load::Load;
 use crate::{clock::Watch, layers::Tunnel};
 
 /// How long a client may take.
@@ -19,36 +20,6 @@ pub struct ClientTimeouts {
     pub idle: Duration,
     /// To take any of what we write.
     pub write: Duration,
-}
-
-/// The requests under way on all connections of a worker, which is one thread.
-#[derive(Debug)]
-pub(super) struct Load {
-    requests: AtomicUsize,
-    limit: usize,
-}
-
-impl Load {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self {
-            requests: AtomicUsize::new(0),
-            limit,
-        })
-    }
-
-    fn begin(&self) {
-        self.requests
-            .store(self.requests.load(Relaxed) + 1, Relaxed);
-    }
-
-    fn end(&self) {
-        let requests = self.requests.load(Relaxed);
-        self.requests.store(requests.saturating_sub(1), Relaxed);
-    }
-
-    fn is_exceeded(&self) -> bool {
-        self.requests.load(Relaxed) > self.limit
-    }
 }
 
 /// What a connection is doing; shared by its socket and its requests, which run in one thread.
@@ -300,7 +271,7 @@ mod tests {
     /// A connection's phase, and the dog that watches it.
     fn phase() -> Arc<Phase> {
         let dog = Watchdog::new();
-        let phase = Phase::new(dog.watch(), TIMEOUTS, Load::new(1));
+        let phase = Phase::new(dog.watch(), TIMEOUTS, Load::of_workers(1, 1).remove(0));
         tokio::spawn(dog.run());
         phase
     }

@@ -23,7 +23,8 @@ use super::{
     connection::{HeadLimits, Serving, Stack, serve},
     handshake::{Accepted, HandshakeError},
     listener::Listening,
-    phase::{ClientTimeouts, Load},
+    load::Load,
+    phase::ClientTimeouts,
     transport::Transport,
 };
 use crate::{
@@ -38,8 +39,6 @@ pub struct WorkerLimits {
     pub connections: usize,
     /// How large the head of a request may be.
     pub head: HeadLimits,
-    /// Requests under way at once.
-    pub requests: usize,
     /// Requests at once on one HTTP/2 connection.
     pub streams: u32,
     /// How long a client may take.
@@ -54,6 +53,7 @@ pub(super) struct Worker<S> {
     pub(super) pools: Pools,
     pub(super) watchdog: Watchdog,
     pub(super) limits: WorkerLimits,
+    pub(super) load: Arc<Load>,
     pub(super) metrics: Metrics,
     pub(super) shutdown: watch::Receiver<bool>,
 }
@@ -81,7 +81,7 @@ impl<S: Stack> Worker<S> {
             limits: self.limits.head,
             streams: self.limits.streams,
             timeouts: self.limits.client,
-            load: Load::new(self.limits.requests),
+            load: Arc::clone(&self.load),
             draining: Arc::clone(&draining),
             metrics: self.metrics.clone(),
         };
