@@ -58,7 +58,7 @@
 //! reads this table and checks every `use crate::`.
 //!
 //! ```text
-//! 0 secret clock body frames gather percent
+//! 0 secret clock body frames gather percent tls
 //! 1 config
 //! 2 telemetry downstream
 //! 3 credentials injectors callers upstream
@@ -90,4 +90,5 @@ pub mod secret;
 pub mod server;
 pub mod stack;
 pub mod telemetry;
+mod tls;
 pub mod upstream;

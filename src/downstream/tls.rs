@@ -2,22 +2,22 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use rustls::{
-    RootCertStore, ServerConfig, SupportedProtocolVersion,
-    crypto::{
-        CryptoProvider,
-        aws_lc_rs::{self, Ticketer},
-    },
+    ServerConfig, SupportedProtocolVersion,
+    crypto::aws_lc_rs::Ticketer,
     server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    tls::{authorities, certificates, provider},
+};
 
 /// What a listener shows, and whose certificates it believes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,8 +105,8 @@ fn server(settings: &TlsSettings) -> Result<ServerConfig, ServerTlsError> {
     let builder = match &settings.client_ca {
         None => builder.with_no_client_auth(),
         Some(pem) => {
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(roots(pem)?.into(), provider());
+            let roots = authorities(pem).ok_or(ServerTlsError::ClientCa)?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
             let verifier = if settings.client_required {
                 verifier
             } else {
@@ -129,25 +129,6 @@ fn versions(versions: Versions) -> &'static [&'static SupportedProtocolVersion] 
         Versions::From12 => &BOTH,
         Versions::From13 => &BOTH[..1],
     }
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
-}
-
-fn roots(pem: &[u8]) -> Result<RootCertStore, ServerTlsError> {
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|_| ServerTlsError::ClientCa)?;
-        store
-            .add(certificate)
-            .map_err(|_| ServerTlsError::ClientCa)?;
-    }
-    if store.is_empty() {
-        return Err(ServerTlsError::ClientCa);
-    }
-    Ok(store)
 }
 
 /// Certificates by the names in them.
@@ -195,11 +176,7 @@ type Named = (Arc<CertifiedKey>, Vec<Box<str>>);
 
 fn certified_key(number: usize, certificate: &Certificate) -> Result<Named, ServerTlsError> {
     let unreadable = || ServerTlsError::Certificate(number);
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&certificate.chain).collect();
-    let chain = chain
-        .ok()
-        .filter(|chain| !chain.is_empty())
-        .ok_or_else(unreadable)?;
+    let chain = certificates(&certificate.chain).ok_or_else(unreadable)?;
     let key = PrivateKeyDer::from_pem_slice(certificate.key.expose().as_bytes())
         .map_err(|_| ServerTlsError::Key(number))?;
     let names = chain

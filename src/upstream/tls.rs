@@ -4,15 +4,19 @@
 use std::sync::{Arc, OnceLock};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs},
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    WantsVerifier,
+    client::{
+        WantsClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::CryptoProvider,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_rustls::TlsConnector;
 
 use super::{ClientIdentity, TlsConfig};
+use crate::tls::{certificates, platform, provider};
 
 /// Why TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +60,7 @@ fn client(config: &TlsConfig) -> Result<ClientConfig, TlsError> {
     } else if config.identity.is_none() {
         return platform_client();
     } else {
-        builder()?.with_platform_verifier()?
+        trusting_platform()?
     };
     Ok(match &config.identity {
         None => trusting.with_no_client_auth(),
@@ -72,33 +76,27 @@ fn client(config: &TlsConfig) -> Result<ClientConfig, TlsError> {
 type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn shown(identity: &ClientIdentity) -> Result<Shown, TlsError> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&identity.certificates).collect();
-    let chain = chain
-        .ok()
-        .filter(|chain| !chain.is_empty())
-        .ok_or(TlsError::Certificate)?;
+    let chain = certificates(&identity.certificates).ok_or(TlsError::Certificate)?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes());
     Ok((chain, key.map_err(|_| TlsError::Key)?))
 }
 
-/// The platform's roots take tens of milliseconds to load: once for the process.
+/// One for all upstreams that need no other.
 fn platform_client() -> Result<ClientConfig, TlsError> {
     static CLIENT: OnceLock<ClientConfig> = OnceLock::new();
     if let Some(client) = CLIENT.get() {
         return Ok(client.clone());
     }
-    let client = builder()?.with_platform_verifier()?.with_no_client_auth();
+    let client = trusting_platform()?.with_no_client_auth();
     Ok(CLIENT.get_or_init(|| client).clone())
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
+fn trusting_platform() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+    let builder = builder()?.dangerous();
+    Ok(builder.with_custom_certificate_verifier(platform()?))
 }
 
-type WantsVerifier = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
-
-fn builder() -> Result<WantsVerifier, TlsError> {
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
     Ok(ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?)
 }
 

@@ -1,25 +1,18 @@
 //! TLS toward token endpoints: whom to trust, who we are (RFC 8705), and under which name it is known.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use reqwest::{
     Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    client::WantsClientCert,
-    pki_types::{CertificateDer, DnsName, pem::PemObject},
-};
-use rustls_platform_verifier::Verifier;
+use rustls::{ClientConfig, client::WantsClientCert, pki_types::DnsName};
 
 use super::{EndpointError, EndpointSettings};
 use crate::{
     credentials::{FingerprintBuilder, jose::private_key},
     secret::Secret,
+    tls::{authorities, certificates, platform, provider},
 };
 
 /// A client certificate with its key.
@@ -59,9 +52,7 @@ pub(in crate::credentials) fn trusting(
     ca: Option<&[u8]>,
 ) -> Result<rustls::ConfigBuilder<ClientConfig, WantsClientCert>, EndpointError> {
     let refused = |error: rustls::Error| EndpointError::Tls(error.to_string());
-    // Named, not taken from the process: a second provider in the tree must not change this.
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(refused)?;
     let Some(pem) = ca else {
@@ -70,28 +61,8 @@ pub(in crate::credentials) fn trusting(
             .dangerous()
             .with_custom_certificate_verifier(verifier));
     };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem).ok_or(EndpointError::Ca)? {
-        roots.add(certificate).map_err(|_| EndpointError::Ca)?;
-    }
+    let roots = authorities(pem).ok_or(EndpointError::Ca)?;
     Ok(builder.with_root_certificates(roots))
-}
-
-/// The platform's authorities take tens of milliseconds to load: once for all endpoints of the process.
-fn platform() -> Result<Arc<Verifier>, rustls::Error> {
-    static VERIFIER: OnceLock<Arc<Verifier>> = OnceLock::new();
-    if let Some(verifier) = VERIFIER.get() {
-        return Ok(Arc::clone(verifier));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = Arc::new(Verifier::new(provider)?);
-    Ok(Arc::clone(VERIFIER.get_or_init(|| verifier)))
-}
-
-/// All of them; none where one is damaged or there is none.
-fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    all.ok().filter(|all| !all.is_empty())
 }
 
 /// An endpoint that is reached under one name and known by another.
