@@ -101,15 +101,9 @@ impl Callers {
                 headers.push(header.clone());
             }
         }
-        let keys = keys.into_iter().map(|key| {
-            let identity = Arc::new(Identity {
-                may_name_users: key.may_name_users,
-                ..Identity::named(&key.name)
-            });
-            (key, identity)
-        });
+        let identity = |key: &ApiKey| Identity::configured(&key.name, key.may_name_users);
         Self {
-            keys: keys.collect(),
+            keys: with_identity(keys, identity),
             jwts: Arc::new(Jwts::new(jwts)),
             certificates: Vec::new(),
             unix: Vec::new(),
@@ -119,30 +113,20 @@ impl Callers {
 
     /// The same and those that show a certificate.
     pub fn with_certificates(self, certificates: Vec<CertificateCaller>) -> Self {
-        let certificates = certificates.into_iter().map(|caller| {
-            let identity = Arc::new(Identity {
-                may_name_users: caller.may_name_users,
-                ..Identity::named(&caller.name)
-            });
-            (caller, identity)
-        });
+        let identity =
+            |caller: &CertificateCaller| Identity::configured(&caller.name, caller.may_name_users);
         Self {
-            certificates: certificates.collect(),
+            certificates: with_identity(certificates, identity),
             ..self
         }
     }
 
     /// The same and those that are known by whom they run as.
     pub fn with_unix(self, unix: Vec<UnixCaller>) -> Self {
-        let unix = unix.into_iter().map(|caller| {
-            let identity = Arc::new(Identity {
-                may_name_users: caller.may_name_users,
-                ..Identity::named(&caller.name)
-            });
-            (caller, identity)
-        });
+        let identity =
+            |caller: &UnixCaller| Identity::configured(&caller.name, caller.may_name_users);
         Self {
-            unix: unix.collect(),
+            unix: with_identity(unix, identity),
             ..self
         }
     }
@@ -247,7 +231,22 @@ impl Caller {
     }
 }
 
+fn with_identity<C>(callers: Vec<C>, of: impl Fn(&C) -> Identity) -> Vec<(C, Arc<Identity>)> {
+    let callers = callers.into_iter().map(|caller| {
+        let identity = Arc::new(of(&caller));
+        (caller, identity)
+    });
+    callers.collect()
+}
+
 impl Identity {
+    fn configured(name: &str, may_name_users: bool) -> Self {
+        Self {
+            may_name_users,
+            ..Self::named(name)
+        }
+    }
+
     /// A caller of whom nothing is known but its name.
     pub fn named(name: &str) -> Self {
         Self {

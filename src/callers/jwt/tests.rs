@@ -14,8 +14,9 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    callers::Shown,
-    callers::{ApiKey, Caller, CallerUnknown, Callers, KeyHash, KeySetError, KeySets, Verdict},
+    callers::{
+        ApiKey, Caller, CallerUnknown, Callers, KeyHash, KeySetError, KeySets, Shown, Verdict,
+    },
     secret::Secret,
 };
 
