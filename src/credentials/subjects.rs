@@ -15,9 +15,9 @@ use hashbrown::HashTable;
 
 use super::{
     CredentialError, CredentialErrorKind, CredentialView, SlotState, Subject, SubjectsView,
-    cache::Slot,
+    cache::{Slot, lock},
     refresher,
-    sync::{AtomicUsize, Mutex, MutexGuard, PoisonError},
+    sync::{AtomicUsize, Mutex, MutexGuard},
 };
 
 /// All subjects' slots of one credential.
@@ -187,10 +187,6 @@ fn full(root: &Slot) -> CredentialError {
         retry_after: Some(Duration::from_secs(1)),
         detail: "as many subjects as `limits: { subjects }` allows are in use".into(),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const BEST_FIRST: [SlotState; 6] = [
