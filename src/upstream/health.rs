@@ -52,7 +52,7 @@ pub(super) fn watch(upstream: &Arc<Upstream>, config: HealthConfig, control: &Ha
 async fn checks(upstream: Weak<Upstream>, config: &HealthConfig, watchdog: &Watchdog) {
     let mut interval = time::interval(config.every);
     interval.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    let (mut good, mut bad) = (0, 0);
+    let (mut good, mut bad) = (0_u32, 0_u32);
     loop {
         interval.tick().await;
         let Some(upstream) = upstream.upgrade() else {
@@ -60,9 +60,8 @@ async fn checks(upstream: Weak<Upstream>, config: &HealthConfig, watchdog: &Watc
         };
         match check(&upstream, config, watchdog).await {
             Ok(()) => (good, bad) = (good + 1, 0),
-            Err(_) if bad == u32::MAX => {}
             Err(error) => {
-                (good, bad) = (0, bad + 1);
+                (good, bad) = (0, bad.saturating_add(1));
                 if bad == config.unhealthy && upstream.standing().check(false) {
                     tracing::warn!(upstream = %upstream.origin(), target = %upstream.place(), "is unhealthy: {error}");
                 }
