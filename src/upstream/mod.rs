@@ -1,6 +1,7 @@
 //! The way to the upstreams: what is known of one, how it is dialled, the pools of its connections.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt,
     hash::{Hash, Hasher},
@@ -234,10 +235,7 @@ impl Upstream {
             Some((host, port)) => (host, *port),
             None => (&self.config.host, self.config.port),
         };
-        match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        }
+        format!("{}:{port}", bracketed(host))
     }
 
     fn standing(&self) -> &Standing {
@@ -322,19 +320,23 @@ impl Upstreams {
     }
 }
 
+/// A host as it stands before a port (RFC 3986, 3.2.2).
+fn bracketed(host: &str) -> Cow<'_, str> {
+    match host.contains(':') {
+        true => format!("[{host}]").into(),
+        false => host.into(),
+    }
+}
+
 fn build(id: usize, config: UpstreamConfig) -> Result<Upstream, UpstreamError> {
     let bad_host = || UpstreamError::Host(config.host.clone());
-    let bracketed = if config.host.contains(':') {
-        format!("[{}]", config.host)
-    } else {
-        config.host.clone()
-    };
+    let bracketed = bracketed(&config.host);
     let default_port = match config.scheme {
         Scheme::Http => 80,
         Scheme::Https => 443,
     };
     let authority = if config.port == default_port {
-        HeaderValue::try_from(bracketed)
+        HeaderValue::try_from(&*bracketed)
     } else {
         HeaderValue::try_from(format!("{bracketed}:{}", config.port))
     };

@@ -12,7 +12,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::{OutgoingBody, SendError, Upstream, UpstreamConfig};
+use super::{OutgoingBody, SendError, Upstream, UpstreamConfig, bracketed};
 use crate::secret::Secret;
 
 /// An HTTP proxy, spoken to in clear.
@@ -40,10 +40,7 @@ impl ProxyConfig {
         upstream: &UpstreamConfig,
         tcp: &mut TcpStream,
     ) -> Result<(), SendError> {
-        let authority = match upstream.host.contains(':') {
-            true => format!("[{}]:{}", upstream.host, upstream.port),
-            false => format!("{}:{}", upstream.host, upstream.port),
-        };
+        let authority = format!("{}:{}", bracketed(&upstream.host), upstream.port);
         let mut head = Zeroizing::new(format!(
             "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"
         ));
