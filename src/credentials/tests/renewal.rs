@@ -98,6 +98,15 @@ impl Client {
             per_subject: false,
         }
     }
+
+    /// Its refresh tokens are of no use: nothing is lost where one is.
+    fn harmless(server: &Arc<Server>) -> Self {
+        Self {
+            first: None,
+            refreshes: false,
+            ..Self::of(server)
+        }
+    }
 }
 
 impl Source for Client {
@@ -170,11 +179,21 @@ pub(super) fn store(path: &Path) -> FileStore {
 }
 
 /// A process of its own, as far as a store can tell.
-fn process(client: Client, path: Option<&Path>) -> CredentialHandle {
-    let credentials = Credentials::new(tokio::runtime::Handle::current());
-    if let Some(path) = path {
-        credentials.keep_in(store(path));
+fn process(client: Client, path: Option<&std::path::Path>) -> CredentialHandle {
+    match path {
+        Some(path) => process_in(store(path), client),
+        None => Credentials::new(tokio::runtime::Handle::current()).handle(
+            "name",
+            Arc::new(client),
+            CacheSettings::default(),
+        ),
     }
+}
+
+/// The same with `store`.
+fn process_in(store: impl Into<AnyStore>, client: Client) -> CredentialHandle {
+    let credentials = Credentials::new(tokio::runtime::Handle::current());
+    credentials.keep_in(store);
     credentials.handle("name", Arc::new(client), CacheSettings::default())
 }
 
@@ -403,12 +422,7 @@ async fn without_its_store_nothing_is_spent_but_what_is_harmless_goes_on() {
     let handle = process(Client::of(&server), Some(&inside));
     assert_eq!(error(&handle).await, CredentialErrorKind::Store);
     assert_eq!(server.calls(), 0);
-    let harmless = Client {
-        first: None,
-        refreshes: false,
-        ..Client::of(&server)
-    };
-    let handle = process(harmless, Some(&inside));
+    let handle = process(Client::harmless(&server), Some(&inside));
     assert_eq!(token(&handle).await, "t1");
     assert!(handle.view().counters.store_failures > 0, "it can be seen");
 }
@@ -416,11 +430,7 @@ async fn without_its_store_nothing_is_spent_but_what_is_harmless_goes_on() {
 #[tokio::test]
 async fn what_could_not_be_saved_is_served_and_saved_later() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
-    let harmless = || Client {
-        first: None,
-        refreshes: false,
-        ..Client::of(&server)
-    };
+    let harmless = || Client::harmless(&server);
     std::fs::write(&path, "no folder").unwrap();
     let inside = path.join("store");
     let handle = process(harmless(), Some(&inside));
@@ -497,9 +507,8 @@ impl Store for Late {
 
 /// A process of its own, whose store is a fleet's.
 fn replica(client: Client, path: &Path, late: &Arc<AtomicUsize>) -> CredentialHandle {
-    let credentials = Credentials::new(tokio::runtime::Handle::current());
-    credentials.keep_in(AnyStore(Arc::new(Late(store(path), Arc::clone(late)))));
-    credentials.handle("name", Arc::new(client), CacheSettings::default())
+    let store = Late(store(path), Arc::clone(late));
+    process_in(AnyStore(Arc::new(store)), client)
 }
 
 impl Claim for LateClaim {
@@ -571,11 +580,7 @@ async fn a_login_elsewhere_is_taken_up_by_a_process_that_runs() {
 #[tokio::test]
 async fn who_asks_in_vain_takes_what_another_process_has_fetched_meanwhile() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
-    let client = || Client {
-        first: None,
-        refreshes: false,
-        ..Client::of(&server)
-    };
+    let client = || Client::harmless(&server);
     let failing = process(client(), Some(&path));
     server.then([Fate::Ended]);
     let failed = failing.lease(WAIT).await.unwrap_err();
@@ -592,10 +597,8 @@ async fn who_asks_in_vain_takes_what_another_process_has_fetched_meanwhile() {
 async fn so_does_each_user_of_a_credential() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
     let client = || Client {
-        first: None,
-        refreshes: false,
         per_subject: true,
-        ..Client::of(&server)
+        ..Client::harmless(&server)
     };
     let user = |handle: &CredentialHandle, name: &str| {
         let subject = Subject::user(name).unwrap();
@@ -619,11 +622,7 @@ async fn so_does_each_user_of_a_credential() {
 #[tokio::test]
 async fn what_has_ended_meanwhile_causes_no_calls_before_their_time() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
-    let client = || Client {
-        first: None,
-        refreshes: false,
-        ..Client::of(&server)
-    };
+    let client = || Client::harmless(&server);
     let failing = process(client(), Some(&path));
     server.then([Fate::Ended]);
     error(&failing).await;
@@ -659,10 +658,7 @@ impl Store for Far {
 async fn a_store_far_away_is_not_asked_every_second_but_in_need() {
     let server = Arc::<Server>::default();
     let far = Arc::new(Far::default());
-    let credentials = Credentials::new(tokio::runtime::Handle::current());
-    credentials.keep_in(AnyStore(Arc::clone(&far) as Arc<dyn Store>));
-    let source = Arc::new(Client::of(&server));
-    let handle = credentials.handle("name", source, CacheSettings::default());
+    let handle = process_in(AnyStore(Arc::<Far>::clone(&far)), Client::of(&server));
     tokio::time::sleep(Duration::from_secs(100)).await;
     let asked = far.0.swap(0, Relaxed);
     assert!((9..=21).contains(&asked), "{asked} times");
@@ -677,15 +673,11 @@ async fn a_store_far_away_is_not_asked_every_second_but_in_need() {
 async fn nor_is_it_for_users_whose_tokens_are_good() {
     let server = Arc::<Server>::default();
     let far = Arc::new(Far::default());
-    let credentials = Credentials::new(tokio::runtime::Handle::current());
-    credentials.keep_in(AnyStore(Arc::clone(&far) as Arc<dyn Store>));
-    let source = Arc::new(Client {
-        first: None,
-        refreshes: false,
+    let client = Client {
         per_subject: true,
-        ..Client::of(&server)
-    });
-    let handle = credentials.handle("name", source, CacheSettings::default());
+        ..Client::harmless(&server)
+    };
+    let handle = process_in(AnyStore(Arc::<Far>::clone(&far)), client);
     let user = Subject::user("ann").unwrap();
     let user = handle.of(&user).unwrap();
     assert_eq!(token(&user).await, "t1");
@@ -717,10 +709,10 @@ struct Disk {
 }
 
 impl Disk {
-    fn new(path: &std::path::Path, room: usize) -> (Self, Arc<AtomicUsize>) {
+    fn with_room(path: &std::path::Path, room: usize) -> (AnyStore, Arc<AtomicUsize>) {
         let (store, room) = (store(path), Arc::new(AtomicUsize::new(room)));
         let known = Arc::clone(&room);
-        (Self { store, room }, known)
+        (AnyStore(Arc::new(Self { store, room })), known)
     }
 }
 
@@ -761,12 +753,6 @@ impl Claim for OnDisk {
     }
 }
 
-fn process_on(client: Client, disk: Disk) -> CredentialHandle {
-    let credentials = Credentials::new(tokio::runtime::Handle::current());
-    credentials.keep_in(AnyStore(Arc::new(disk) as Arc<dyn Store>));
-    credentials.handle("name", Arc::new(client), CacheSettings::default())
-}
-
 #[tokio::test]
 async fn where_the_note_finds_no_room_a_credential_with_another_way_takes_that() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
@@ -775,8 +761,8 @@ async fn where_the_note_finds_no_room_a_credential_with_another_way_takes_that()
         restarts: true,
         ..Client::of(&server)
     };
-    let (disk, room) = Disk::new(&path, 1);
-    let handle = process_on(client(), disk);
+    let (disk, room) = Disk::with_room(&path, 1);
+    let handle = process_in(disk, client());
     assert_eq!(token(&handle).await, "t1");
     assert_eq!(refuse(&handle).await.unwrap(), "t2");
     assert_eq!(server.asked(), [None, None], "no refresh token was sent");
@@ -789,8 +775,8 @@ async fn where_the_note_finds_no_room_a_credential_with_another_way_takes_that()
 #[tokio::test]
 async fn where_the_note_finds_no_room_nothing_is_sent_and_nothing_is_in_doubt() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
-    let (disk, room) = Disk::new(&path, 0);
-    let handle = process_on(Client::of(&server), disk);
+    let (disk, room) = Disk::with_room(&path, 0);
+    let handle = process_in(disk, Client::of(&server));
     assert_eq!(error(&handle).await, CredentialErrorKind::Store);
     assert_eq!(server.calls(), 0);
     assert_eq!(handle.view().counters.failures, 0, "nobody was called");
@@ -806,8 +792,8 @@ async fn where_the_note_finds_no_room_nothing_is_sent_and_nothing_is_in_doubt() 
 #[tokio::test]
 async fn what_came_with_a_dead_token_is_saved_when_there_is_room() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
-    let (disk, room) = Disk::new(&path, 1);
-    let handle = process_on(Client::of(&server), disk);
+    let (disk, room) = Disk::with_room(&path, 1);
+    let handle = process_in(disk, Client::of(&server));
     server.then([Fate::Dead]);
     assert_eq!(error(&handle).await, CredentialErrorKind::Malformed);
     room.store(9, Relaxed);
@@ -839,16 +825,9 @@ async fn a_slot_in_doubt_is_not_tried_every_second() {
 #[tokio::test]
 async fn a_refresh_token_that_nobody_sends_makes_no_record_irreplaceable() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
-    let client = Client {
-        first: None,
-        refreshes: false,
-        ..Client::of(&server)
-    };
     let key = Secret::new(STANDARD.encode([7; 32]));
     let full = FileStore::new(path.to_path_buf(), Keyring::new(&key, None).unwrap(), 0);
-    let credentials = Credentials::new(tokio::runtime::Handle::current());
-    credentials.keep_in(full);
-    let handle = credentials.handle("name", Arc::new(client), CacheSettings::default());
+    let handle = process_in(full, Client::harmless(&server));
     assert_eq!(token(&handle).await, "t1");
     assert!(handle.view().store_error.is_some(), "it has room for none");
 }

@@ -2,21 +2,13 @@
 
 use super::*;
 
-fn harmless(server: &Arc<Server>) -> Client {
-    Client {
-        first: None,
-        refreshes: false,
-        ..Client::of(server)
-    }
-}
-
 #[tokio::test]
 async fn a_process_that_has_just_begun_makes_a_call_and_replaces_what_the_store_has() {
     for refreshes in [false, true] {
         let (server, path) = (Arc::<Server>::default(), Scratch::new());
         let client = || match refreshes {
             true => Client::of(&server),
-            false => harmless(&server),
+            false => Client::harmless(&server),
         };
         assert_eq!(token(&process(client(), Some(&path))).await, "t1");
         let begun = process(client(), Some(&path));
@@ -30,7 +22,7 @@ async fn a_process_that_has_just_begun_makes_a_call_and_replaces_what_the_store_
 #[tokio::test]
 async fn other_processes_take_the_new_one_though_theirs_is_good() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
-    let [one, other, idle] = [(); 3].map(|()| process(harmless(&server), Some(&path)));
+    let [one, other, idle] = [(); 3].map(|()| process(Client::harmless(&server), Some(&path)));
     for handle in [&one, &other] {
         assert_eq!(token(handle).await, "t1");
     }
@@ -48,8 +40,11 @@ async fn other_processes_take_the_new_one_though_theirs_is_good() {
 #[tokio::test]
 async fn a_call_that_was_under_way_is_not_the_operators() {
     let (server, path) = (Arc::<Server>::default(), Scratch::new());
-    assert_eq!(token(&process(harmless(&server), Some(&path))).await, "t1");
-    let begun = process(harmless(&server), Some(&path));
+    assert_eq!(
+        token(&process(Client::harmless(&server), Some(&path))).await,
+        "t1"
+    );
+    let begun = process(Client::harmless(&server), Some(&path));
     let asking = tokio::spawn(begun.lease(WAIT));
     for _ in 0..1000 {
         if begun.0.state().life.is_flying() {
