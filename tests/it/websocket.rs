@@ -1,6 +1,9 @@
 //! WebSockets: the credential goes on the handshake, and a tunnel begins only where both sides agreed to one.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bearerd::clock::now;
 
@@ -36,6 +39,31 @@ fn echo() -> Upstream {
             }
         }
     })
+}
+
+/// Says its answer once the client has said all.
+pub fn answers_the_end(exchange: &mut Exchange<'_>) {
+    assert_eq!(exchange.rest(), b"question");
+    exchange.write("answer");
+}
+
+/// Has nothing more to say at once, and listens on.
+pub fn ends_first(heard: &Arc<Mutex<Vec<u8>>>) -> impl Fn(&mut Exchange<'_>) + use<> {
+    let heard = Arc::clone(heard);
+    move |exchange| {
+        exchange.write("bye");
+        exchange.half_close();
+        *heard.lock().unwrap() = exchange.rest();
+    }
+}
+
+/// A word each 700 ms, four times, and then no more.
+pub fn speaks_now_and_then(exchange: &mut Exchange<'_>) {
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(700));
+        exchange.write("x");
+    }
+    exchange.rest();
 }
 
 /// A connection whose handshake was agreed to.
@@ -246,24 +274,14 @@ fn a_handshake_that_is_refused_is_made_again_with_another_credential() {
 
 #[test]
 fn either_side_may_end_first_and_still_hear_the_other() {
-    let upstream = agreeing(|exchange| {
-        assert_eq!(exchange.rest(), b"question");
-        exchange.write("answer");
-    });
+    let upstream = agreeing(answers_the_end);
     let proxy = TestProxy::start(&plain(&upstream));
     let mut client = open(&proxy);
     client.send("question").half_close();
     assert_eq!(client.rest(), b"answer");
 
-    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let upstream = agreeing({
-        let heard = heard.clone();
-        move |exchange| {
-            exchange.write("bye");
-            exchange.half_close();
-            *heard.lock().unwrap() = exchange.rest();
-        }
-    });
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let upstream = agreeing(ends_first(&heard));
     let proxy = TestProxy::start(&plain(&upstream));
     let mut client = open(&proxy);
     assert_eq!(client.rest(), b"bye");
@@ -289,13 +307,7 @@ fn a_side_that_breaks_off_takes_the_other_with_it() {
 
 #[test]
 fn silence_both_ways_ends_it_and_a_word_either_way_does_not() {
-    let upstream = agreeing(|exchange| {
-        for _ in 0..4 {
-            std::thread::sleep(Duration::from_millis(700));
-            exchange.write("x");
-        }
-        exchange.rest();
-    });
+    let upstream = agreeing(speaks_now_and_then);
     let yaml = format!(
         "defaults: {{ timeouts: {{ idle_stream: 1s }} }}\n{}",
         plain(&upstream)

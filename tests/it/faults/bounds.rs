@@ -21,15 +21,6 @@ pub fn file(name: &str, yaml: &str) -> PathBuf {
     file
 }
 
-/// Answers once the gate is open.
-fn held(gate: &Gate) -> Upstream {
-    let gate = gate.clone();
-    Upstream::start(move |exchange| {
-        gate.pass();
-        exchange.answer(200, "", "");
-    })
-}
-
 mod clients {
     use super::*;
 
@@ -79,7 +70,7 @@ mod connections_to_an_upstream {
     #[test]
     fn beyond_those_that_wait_it_is_503_and_the_others_are_served() {
         let gate = Gate::default();
-        let upstream = held(&gate);
+        let upstream = Upstream::held(&gate);
         let proxy = TestProxy::start(&format!(
             "limits: {{ upstream_connections: 1, upstream_waiters: 1, drain: 1s }}\n{}",
             plain(&upstream)

@@ -40,13 +40,7 @@ fn half_a_preface_is_not_waited_for() {
 fn a_header_block_that_drips_ends_the_connection() {
     for beside_others in [false, true] {
         let gate = Gate::default();
-        let upstream = Upstream::start({
-            let gate = gate.clone();
-            move |exchange| {
-                gate.pass();
-                exchange.answer(200, "", "");
-            }
-        });
+        let upstream = Upstream::held(&gate);
         let proxy = with_limits(&upstream, "header_timeout: 400ms, drain: 1s");
         let mut client = Frames::connect(proxy.address());
         if beside_others {
@@ -150,13 +144,7 @@ fn a_client_that_reads_nothing_at_all_is_not_served_for_ever() {
 #[test]
 fn requests_beyond_those_at_once_are_503() {
     let gate = Gate::default();
-    let upstream = Upstream::start({
-        let gate = gate.clone();
-        move |exchange| {
-            gate.pass();
-            exchange.answer(200, "", "ok");
-        }
-    });
+    let upstream = Upstream::held(&gate);
     let proxy = with_limits(&upstream, "requests: 5, drain: 1s");
     let mut client = H2::connect(proxy.address());
     let pending: Vec<_> = (0..5).map(|_| client.start(get("/"), true)).collect();
@@ -244,13 +232,7 @@ fn floods_of_small_frames_cost_the_client_its_connection_or_nothing() {
 #[test]
 fn a_connection_has_so_many_streams_at_once_and_no_more() {
     let gate = Gate::default();
-    let upstream = Upstream::start({
-        let gate = gate.clone();
-        move |exchange| {
-            gate.pass();
-            exchange.answer(200, "", "ok");
-        }
-    });
+    let upstream = Upstream::held(&gate);
     let proxy = with_limits(&upstream, "streams: 5, drain: 1s");
     let mut client = Frames::connect(proxy.address());
     for number in 0..8 {

@@ -14,6 +14,7 @@ use crate::support::{
     Call, Exchange, H2, Http2Upstream, TestProxy, TokenEndpoint, Upstream, plain, token, until,
     with_credential,
 };
+use crate::websocket::{answers_the_end, ends_first, speaks_now_and_then};
 
 /// Agrees to every handshake, then does as the script says.
 fn agreeing(script: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static) -> Upstream {
@@ -112,24 +113,14 @@ fn the_handshake_is_one_of_http_1_with_the_credential_and_a_key() {
 
 #[test]
 fn either_side_may_end_first_and_still_hear_the_other() {
-    let upstream = agreeing(|exchange| {
-        assert_eq!(exchange.rest(), b"question");
-        exchange.write("answer");
-    });
+    let upstream = agreeing(answers_the_end);
     let proxy = TestProxy::start(&plain(&upstream));
     let mut socket = Socket::open(&proxy);
     socket.say("question", true);
     assert_eq!(socket.rest().unwrap(), b"answer");
 
     let heard = Arc::new(Mutex::new(Vec::new()));
-    let upstream = agreeing({
-        let heard = heard.clone();
-        move |exchange| {
-            exchange.write("bye");
-            exchange.half_close();
-            *heard.lock().unwrap() = exchange.rest();
-        }
-    });
+    let upstream = agreeing(ends_first(&heard));
     let proxy = TestProxy::start(&plain(&upstream));
     let mut socket = Socket::open(&proxy);
     assert_eq!(socket.rest().unwrap(), b"bye");
@@ -151,13 +142,7 @@ fn who_resets_the_stream_ends_the_upstreams_connection_and_no_other_stream() {
 
 #[test]
 fn silence_both_ways_ends_it_and_a_word_either_way_does_not() {
-    let upstream = agreeing(|exchange| {
-        for _ in 0..4 {
-            std::thread::sleep(Duration::from_millis(700));
-            exchange.write("x");
-        }
-        exchange.rest();
-    });
+    let upstream = agreeing(speaks_now_and_then);
     let yaml = format!(
         "defaults: {{ timeouts: {{ idle_stream: 1s }} }}\n{}",
         plain(&upstream)

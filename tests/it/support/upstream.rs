@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Authority, PATIENCE, until,
+    Authority, Gate, PATIENCE, until,
     wire::{Message, Wire},
 };
 
@@ -57,6 +57,15 @@ impl Upstream {
     /// Answers every request with 200 and a short body.
     pub fn ok() -> Self {
         Self::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    }
+
+    /// The same once `gate` is open.
+    pub fn held(gate: &Gate) -> Self {
+        let gate = gate.clone();
+        Self::start(move |exchange| {
+            gate.pass();
+            exchange.answer(200, "", "ok");
+        })
     }
 
     /// Calls `script` for each request that has come whole.

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::http2::{held, known, offering, secured};
+use super::{
+    http2::{held, known, offering, secured},
+    targets::under_load,
+};
 use crate::support::{Authority, Call, Ends, Gate, Http2Upstream, TestProxy, h2, until};
 
 #[test]
@@ -278,22 +281,7 @@ fn no_request_is_lost_to_connections_that_go_away_under_load() {
         call.answer(200, "ok").await
     });
     let proxy = TestProxy::start(&known(&upstream, ""));
-    let answers = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..64)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut client = proxy.connect();
-                    let ask = |_| {
-                        client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-                        client.answer().status()
-                    };
-                    (0..20).map(ask).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let joined = clients.into_iter().flat_map(|it| it.join().unwrap());
-        joined.collect::<Vec<_>>()
-    });
+    let answers = under_load(&proxy, 64, 20, || {});
     let failed = answers.iter().filter(|status| **status != 200).count();
     assert_eq!((answers.len(), failed), (64 * 20, 0));
     assert!(upstream.connections() > 10, "{}", upstream.connections());

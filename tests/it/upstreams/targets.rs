@@ -22,10 +22,15 @@ fn several(targets: &[SocketAddr], more: &str) -> String {
     )
 }
 
-/// Sixteen clients, each with so many requests one after the other; meanwhile `what` happens. The statuses that came.
-fn under_load(proxy: &TestProxy, each: usize, what: impl FnOnce()) -> Vec<u16> {
+/// So many clients, each with so many requests one after the other; meanwhile `what` happens. The statuses that came.
+pub(super) fn under_load(
+    proxy: &TestProxy,
+    clients: usize,
+    each: usize,
+    what: impl FnOnce(),
+) -> Vec<u16> {
     std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..16)
+        let clients: Vec<_> = (0..clients)
             .map(|_| {
                 scope.spawn(|| {
                     let mut client = proxy.connect();
@@ -52,7 +57,7 @@ fn no_idempotent_request_fails_when_one_of_two_targets_is_killed_under_load() {
     let upstreams = [Upstream::ok(), Upstream::ok()];
     let [stays, goes] = upstreams.each_ref().map(|it| Relay::to(it.address()));
     let proxy = TestProxy::with_workers(2, &several(&[stays.address(), goes.address()], ""));
-    let statuses = under_load(&proxy, 100, || {
+    let statuses = under_load(&proxy, 16, 100, || {
         until("both serve", || upstreams.iter().all(|it| it.count() > 50));
         drop(goes);
     });
@@ -65,7 +70,7 @@ fn nor_by_http_2() {
     let [stays, goes] = upstreams.each_ref().map(|it| Relay::to(it.address()));
     let targets = [stays.address(), goes.address()];
     let proxy = TestProxy::start(&several(&targets, ", http2: prior_knowledge"));
-    let statuses = under_load(&proxy, 60, || {
+    let statuses = under_load(&proxy, 16, 60, || {
         until("both serve", || {
             upstreams.iter().all(|it| it.requests().len() > 50)
         });
